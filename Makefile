@@ -1,0 +1,36 @@
+# Each target names a script or one go command; `make help` lists them.
+GO ?= go
+BIN ?= bin/etcdsafe
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
+LDFLAGS = -s -w -X main.releaseVersion=$(VERSION) -X main.releaseCommit=$(COMMIT)
+
+.PHONY: help demo build check lint test test-short soak bench clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: build ## all of it on an etcd of its own and a folder; needs Go alone
+	@$(BIN) demo
+
+build: ## the binary, in bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/etcdsafe
+
+check: ## formatting, vet, lint, imports, scripts
+	scripts/check.sh
+
+test: ## every test, on real servers that it builds once
+	scripts/test.sh
+
+test-short: ## the quick ones, with the race detector
+	scripts/test.sh -short -race
+
+soak: ## what takes hundreds of runs; its summary goes to test/soak/
+	scripts/soak.sh
+
+bench: ## speed and memory against etcdctl, zstd, age and etcdutl; its table goes to test/bench/RESULTS.md
+	scripts/bench.sh
+
+clean: ## what build left
+	rm -rf bin

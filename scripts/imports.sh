@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Fails on an import that the layout forbids.
+set -euo pipefail
+
+usage() {
+	cat <<'USAGE'
+usage: scripts/imports.sh
+
+Checks who imports whom: cmd → jobs/* → storage/*, no job another job, and each of the
+libraries below by its own package alone. Tests may import more: etcdtest, tools.
+USAGE
+}
+
+[[ ${1:-} == -h || ${1:-} == --help ]] && { usage; exit; }
+cd "$(dirname "$0")/.."
+module=github.com/etcdsafe/etcdsafe
+
+# Lines "FROM TO", the module's own packages by their path in the tree.
+edges=$(go list -f '{{$p := .ImportPath}}{{range .Imports}}{{$p}} {{.}}{{"\n"}}{{end}}' ./cmd/... ./jobs/... ./storage/... |
+	sed -e "s#$module/##g" -e '/^$/d')
+faults=0
+
+# forbid WHO WHAT WHY: regular expressions over FROM and TO.
+forbid() {
+	local found
+	found=$(awk -v from="$1" -v to="$2" '$1 ~ from && $2 ~ to' <<<"$edges")
+	if [[ -n $found ]]; then
+		printf 'imports: %s:\n%s\n' "$3" "$found" >&2
+		faults=1
+	fi
+}
+
+# only OWNER WHAT WHY: nobody but OWNER imports WHAT.
+only() {
+	local found
+	found=$(awk -v owner="$1" -v to="$2" '$1 !~ owner && $2 ~ to' <<<"$edges")
+	if [[ -n $found ]]; then
+		printf 'imports: %s:\n%s\n' "$3" "$found" >&2
+		faults=1
+	fi
+}
+
+forbid '^storage/' '^(jobs|cmd)' 'storage imports neither jobs nor cmd'
+forbid '^jobs' '^cmd' 'jobs do not import cmd'
+forbid '^storage/archive' '^storage/(bucket|catalog)' 'archive knows bytes alone'
+forbid '^storage/archive' '^(net|net/http|gocloud.dev)(/|$)' 'archive knows no network'
+forbid '^storage/bucket' '^storage/(archive|catalog)' 'bucket knows objects alone'
+forbid '^jobs/(snapshot|verify|prune|defrag|restore)$' '^jobs/(snapshot|verify|prune|defrag|restore|demo)$' 'a job imports no other job'
+forbid '^jobs/(etcd|lock|kube)' '^jobs/(snapshot|verify|prune|defrag|restore|demo)$' 'what jobs stand on imports no job'
+
+only '^jobs/etcd(/etcdtest)?$' '^(go.etcd.io/etcd/(client|api)/|google.golang.org/grpc)' 'only jobs/etcd imports the etcd client'
+only '^jobs/etcd/dbfile$' '^go.etcd.io/(bbolt|etcd/(server|etcdutl))' 'only jobs/etcd/dbfile imports bbolt and the etcd server'
+only '^jobs/(lock|kube)' '^k8s.io/client-go' 'only jobs/lock and jobs/kube import client-go'
+only '^storage/archive' '^(filippo.io/age|github.com/klauspost)' 'only storage/archive imports age and zstd'
+only '^storage/bucket|^cmd/etcdsafe$' '^gocloud.dev' 'only storage/bucket and cmd import gocloud'
+only '^cmd/' '^(github.com/spf13|github.com/kelseyhightower|github.com/robfig|gocloud.dev/blob/(mem|file|s3|gcs|azure)blob)' 'only cmd imports envconfig, cobra, cron and the bucket drivers'
+only '^cmd/etcdsafe$' '^os/signal$' 'only cmd sees signals'
+
+exit "$faults"

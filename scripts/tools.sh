@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Builds the pinned tools of test/tools/ into a cache outside the tree and prints their folder.
+set -euo pipefail
+
+usage() {
+	cat <<'USAGE'
+usage: scripts/tools.sh [GROUP...]
+
+Builds the tools that tests need, each pinned by its own module under test/tools/, and
+prints the folder that holds the binaries. Without GROUP all are built:
+
+  etcd35 etcd36 etcd37   etcd, etcdctl and etcdutl, named etcd-3.5, etcdctl-3.5, ...
+  age                    age and age-keygen
+  lint                   golangci-lint
+
+The folder is $ETCDSAFE_TOOLS, else $XDG_CACHE_HOME/etcdsafe/tools, else
+~/.cache/etcdsafe/tools. A group is built again only when its go.mod or go.sum changes.
+USAGE
+}
+
+# build GROUP SUFFIX MODULE... : one binary per tool of the group, NAME+SUFFIX.
+build() {
+	local group=$1 suffix=$2
+	shift 2
+	local stamp
+	stamp=$(cat "$root/test/tools/$group/go.mod" "$root/test/tools/$group/go.sum" | sha256sum | cut -c1-16)
+	if [[ -f $dir/.$group && $(cat "$dir/.$group") == "$stamp" ]]; then
+		return
+	fi
+	echo "building $group" >&2
+	local pair
+	for pair in "$@"; do
+		(cd "$root/test/tools/$group" &&
+			CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$dir/${pair%%=*}$suffix" "${pair#*=}")
+	done
+	echo "$stamp" >"$dir/.$group"
+}
+
+etcd() {
+	build "$1" "-$2" etcd=go.etcd.io/etcd/server/v3 etcdctl=go.etcd.io/etcd/etcdctl/v3 etcdutl=go.etcd.io/etcd/etcdutl/v3
+}
+
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+	usage
+	exit
+fi
+root=$(cd "$(dirname "$0")/.." && pwd)
+dir=${ETCDSAFE_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/etcdsafe/tools}
+mkdir -p "$dir"
+[[ $# -gt 0 ]] || set -- etcd35 etcd36 etcd37 age lint
+for group in "$@"; do
+	case $group in
+	etcd35) etcd etcd35 3.5 ;;
+	etcd36) etcd etcd36 3.6 ;;
+	etcd37) etcd etcd37 3.7 ;;
+	age) build age '' age=filippo.io/age/cmd/age age-keygen=filippo.io/age/cmd/age-keygen ;;
+	lint) build lint '' golangci-lint=github.com/golangci/golangci-lint/v2/cmd/golangci-lint ;;
+	*)
+		echo "tools.sh: unknown group \"$group\"" >&2
+		usage >&2
+		exit 2
+		;;
+	esac
+done
+echo "$dir"
