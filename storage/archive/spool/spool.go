@@ -1,0 +1,160 @@
+// Package spool keeps a snapshot for as long as one process needs it, and not longer.
+//
+// A Spool is a file without a name: bytes of etcd never lie where a crash would leave them.
+// One goroutine writes, others follow the growing end, and a child process may be given the
+// descriptor.
+//
+//	stream ─ Write ─▶ Spool ─ Follow ─▶ seal
+//	                       └─ File ──▶ child process that maps it
+//
+// It never reports a clean end of a stream that was cut: a follower sees io.EOF only after
+// End(nil).
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+)
+
+// Kind says where a spool keeps its bytes.
+type Kind string
+
+// Disk is an unlinked file of mode 0600, Memory a memfd, which counts against a container's
+// memory limit.
+const (
+	Disk   Kind = "disk"
+	Memory Kind = "memory"
+)
+
+// ErrFull marks a spool that has reached its own limit.
+var ErrFull = errors.New("spool is full")
+
+// Place says where spools are made and how large one may become.
+type Place struct {
+	Dir      string // the system's temporary folder where empty
+	Kind     Kind   // Disk where empty
+	MaxBytes int64  // no limit of our own where 0
+}
+
+// Spool is one file without a name. Write and End belong to one goroutine; Follow, Size and
+// File may be called from any.
+type Spool struct {
+	f   *os.File
+	max int64
+
+	mu    sync.Mutex
+	more  *sync.Cond
+	n     int64
+	ended bool
+	err   error
+}
+
+// New makes an empty spool in p. Close it; its bytes are gone then, as they are when the
+// process ends in any way.
+func New(p Place) (*Spool, error) {
+	f, err := p.open()
+	if err != nil {
+		return nil, err
+	}
+	s := &Spool{f: f, max: p.MaxBytes}
+	s.more = sync.NewCond(&s.mu)
+	return s, nil
+}
+
+// Write appends p. After an error the bytes that were written stay readable by File alone;
+// call End with the error.
+func (s *Spool) Write(p []byte) (int, error) {
+	at := s.Size()
+	if s.max > 0 && at+int64(len(p)) > s.max {
+		return 0, fmt.Errorf("spool of %d bytes with %d more, limit %d: %w", at, len(p), s.max, ErrFull)
+	}
+	n, err := s.f.WriteAt(p, at)
+	s.mu.Lock()
+	s.n += int64(n)
+	s.mu.Unlock()
+	s.more.Broadcast()
+	if err != nil {
+		return n, fmt.Errorf("write spool: %w", bare(err))
+	}
+	return n, nil
+}
+
+// End tells the followers that no more comes: io.EOF where err is nil, else err. Only the
+// first call counts.
+func (s *Spool) End(err error) {
+	s.mu.Lock()
+	if !s.ended {
+		s.ended, s.err = true, err
+	}
+	s.mu.Unlock()
+	s.more.Broadcast()
+}
+
+// Size is the number of bytes written so far.
+func (s *Spool) Size() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.n
+}
+
+// File is the spool's file, for a child process or for ReadAt. It stays the spool's own.
+func (s *Spool) File() *os.File { return s.f }
+
+// Follow returns a reader of the whole spool from its first byte. Its Read waits for bytes
+// that are not there yet, until End.
+func (s *Spool) Follow() io.Reader { return &follower{s: s} }
+
+// Close frees the bytes. Followers that still wait see an error.
+func (s *Spool) Close() error {
+	s.End(os.ErrClosed)
+	return s.f.Close()
+}
+
+type follower struct {
+	s   *Spool
+	off int64
+}
+
+func (f *follower) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	have, err := f.s.wait(f.off)
+	if have == 0 {
+		return 0, err
+	}
+	n, err := f.s.f.ReadAt(p[:min(int64(len(p)), have)], f.off)
+	f.off += int64(n)
+	if n > 0 || err == nil {
+		return n, nil
+	}
+	return 0, fmt.Errorf("read spool at byte %d: %w", f.off, bare(err))
+}
+
+// wait returns how many bytes lie behind off, waiting for the first; at the end 0 and why.
+func (s *Spool) wait(off int64) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.n == off && !s.ended {
+		s.more.Wait()
+	}
+	switch {
+	case s.err != nil:
+		return 0, s.err
+	case s.n > off:
+		return s.n - off, nil
+	}
+	return 0, io.EOF
+}
+
+// bare drops the file name from err: a spool has none that would help.
+func bare(err error) error {
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}

@@ -1,0 +1,170 @@
+package bucket
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"sync/atomic"
+	"time"
+
+	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
+)
+
+// pageSize is what every store can list at once.
+const pageSize = 1000
+
+// Bucket is one store: a gocloud bucket, and the URL that a user knows it by. Its methods may
+// be called from several goroutines. A cancelled context ends each of them with that context's
+// error; a read that is under way in the caller's own source is waited for.
+type Bucket struct {
+	blob   *blob.Bucket
+	url    string
+	closed atomic.Bool
+}
+
+// New returns a Bucket that owns b from now on. rawURL is only for people to read, and is kept
+// without its secrets.
+func New(b *blob.Bucket, rawURL string) *Bucket {
+	return &Bucket{blob: b, url: Redact(rawURL)}
+}
+
+// URL returns the bucket's URL as Redact leaves it: fit for logs, reports and errors.
+func (b *Bucket) URL() string { return b.url }
+
+// Close releases the store. Readers that are still open should be closed first.
+func (b *Bucket) Close() error {
+	b.closed.Store(true)
+	if err := b.blob.Close(); err != nil {
+		return fmt.Errorf("close %q: %w", b.url, unavailable(err))
+	}
+	return nil
+}
+
+// Object is what Stat, Open and List tell of an object.
+type Object struct {
+	Key     string
+	Size    int64
+	ModTime time.Time // by the store's clock
+}
+
+// Stat tells of one object, or returns ErrNotExist.
+func (b *Bucket) Stat(ctx context.Context, key string) (Object, error) {
+	if err := ready(ctx, key); err != nil {
+		return Object{}, fmt.Errorf("stat %q: %w", key, err)
+	}
+	a, err := b.blob.Attributes(ctx, key)
+	if err != nil {
+		return Object{}, fmt.Errorf("stat %q: %w", key, b.lookupFault(ctx, key, err))
+	}
+	return Object{Key: key, Size: a.Size, ModTime: a.ModTime}, nil
+}
+
+// Open returns an object's bytes and what Stat would say of it, or ErrNotExist. The caller
+// closes the reader, which is bound to ctx. It ends in io.EOF only after all Size bytes.
+func (b *Bucket) Open(ctx context.Context, key string) (io.ReadCloser, Object, error) {
+	if err := ready(ctx, key); err != nil {
+		return nil, Object{}, fmt.Errorf("open %q: %w", key, err)
+	}
+	r, err := b.blob.NewReader(ctx, key, nil)
+	if err != nil {
+		return nil, Object{}, fmt.Errorf("open %q: %w", key, b.lookupFault(ctx, key, err))
+	}
+	obj := Object{Key: key, Size: r.Size(), ModTime: r.ModTime()}
+	return newReader(ctx, r, obj), obj, nil
+}
+
+// ReadAll returns a whole object of at most maxBytes. A larger one is ErrTooLarge, found out by
+// its size, before memory is taken for it.
+func (b *Bucket) ReadAll(ctx context.Context, key string, maxBytes int64) ([]byte, Object, error) {
+	r, obj, err := b.Open(ctx, key)
+	if err != nil {
+		return nil, Object{}, err
+	}
+	defer r.Close()
+	if obj.Size > maxBytes {
+		return nil, Object{}, tooLarge(obj, maxBytes)
+	}
+	// One byte more, since a store may send more than it announced; max, since that may overflow.
+	data, err := io.ReadAll(io.LimitReader(r, max(maxBytes, maxBytes+1)))
+	if err != nil {
+		return nil, Object{}, err
+	}
+	if int64(len(data)) > maxBytes {
+		return nil, Object{}, tooLarge(obj, maxBytes)
+	}
+	return data, obj, nil
+}
+
+func tooLarge(obj Object, maxBytes int64) error {
+	return fmt.Errorf("read %q of %d bytes, %d allowed: %w", obj.Key, obj.Size, maxBytes, ErrTooLarge)
+}
+
+// List yields the objects whose key begins with prefix, in ascending order of key, each once.
+// It asks for a thousand at a time and holds no more. What others put into the store is listed
+// too, though Open may refuse its key. An error is the last thing List yields: what came before
+// it is not the whole list. The sequence may be ranged over again, which lists anew.
+func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Object, error] {
+	return func(yield func(Object, error) bool) {
+		if err := b.list(ctx, prefix, func(o Object) bool { return yield(o, nil) }); err != nil {
+			yield(Object{}, fmt.Errorf("list %q: %w", prefix, err))
+		}
+	}
+}
+
+// list calls see for each object until it returns false.
+func (b *Bucket) list(ctx context.Context, prefix string, see func(Object) bool) error {
+	if err := checkPrefix(prefix); err != nil {
+		return err
+	}
+	last := ""
+	for token := blob.FirstPageToken; len(token) > 0; {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		page, next, err := b.blob.ListPage(ctx, token, pageSize, &blob.ListOptions{Prefix: prefix})
+		if err != nil {
+			return fault(ctx, err)
+		}
+		for _, o := range page {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if o.Key <= last {
+				return unavailable(fmt.Errorf("%q listed after %q", o.Key, last))
+			}
+			last = o.Key
+			if !see(Object{Key: o.Key, Size: o.Size, ModTime: o.ModTime}) {
+				return nil
+			}
+		}
+		token = next
+	}
+	return nil
+}
+
+// lookupFault finds out what "not found" means. gcsblob says it of a refused request too, S3 of
+// a bucket that is gone, Azure of a host that does not resolve. To call an object missing, the
+// store must be able to list, and must not list it.
+func (b *Bucket) lookupFault(ctx context.Context, key string, err error) error {
+	if gcerrors.Code(err) != gcerrors.NotFound {
+		return fault(ctx, err)
+	}
+	page, _, listErr := b.blob.ListPage(ctx, blob.FirstPageToken, 1, &blob.ListOptions{Prefix: key})
+	if listErr != nil {
+		return fault(ctx, listErr)
+	}
+	if len(page) > 0 && page[0].Key == key {
+		return fault(ctx, fmt.Errorf("listed, yet not to be had: %w", err))
+	}
+	return ErrNotExist
+}
+
+// ready says why a call must not go to the store.
+func ready(ctx context.Context, key string) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return checkKey(key)
+}

@@ -1,0 +1,40 @@
+package bucket
+
+import (
+	"context"
+	"fmt"
+	"io"
+)
+
+// reader is an open object. It counts, since a connection that ends early can look like the end.
+type reader struct {
+	r     io.ReadCloser
+	key   string
+	owed  int64 // bytes that the store announced and has not sent
+	ended func() error
+	fault func(error) error
+}
+
+func newReader(ctx context.Context, r io.ReadCloser, obj Object) *reader {
+	return &reader{
+		r: r, key: obj.Key, owed: obj.Size, ended: ctx.Err,
+		fault: func(err error) error { return fault(ctx, err) },
+	}
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if err := r.ended(); err != nil {
+		return 0, fmt.Errorf("read %q: %w", r.key, err)
+	}
+	n, err := r.r.Read(p)
+	r.owed -= int64(n)
+	if err == io.EOF && r.owed <= 0 || err == nil {
+		return n, err
+	}
+	if err == io.EOF {
+		err = fmt.Errorf("%d bytes missing: %w", r.owed, io.ErrUnexpectedEOF)
+	}
+	return n, fmt.Errorf("read %q: %w", r.key, r.fault(err))
+}
+
+func (r *reader) Close() error { return r.r.Close() }

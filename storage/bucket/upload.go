@@ -1,0 +1,134 @@
+package bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"gocloud.dev/blob"
+)
+
+const (
+	// partBytes is what is held in memory of each of uploadParts parts that are under way.
+	partBytes   = 8 << 20
+	uploadParts = 3
+	// maxParts is how many parts S3 allows to an object.
+	maxParts = 10_000
+)
+
+// errSource is all that a store's client learns of a fault of the source. It must not see the
+// fault itself: Azure's takes whatever wraps io.EOF or io.ErrUnexpectedEOF for the end of the
+// object and commits what it has, and others retry what looks like a network's error.
+var errSource = errors.New("source broke off")
+
+// Upload stores r under key. r must yield exactly size bytes and then io.EOF. A key that is
+// taken is ErrExists. After an error nothing is visible under key that was not there before,
+// with one exception that no client can rule out: a store whose answer was lost may have done
+// it, so after ErrUnavailable the object may be there, and then it is whole.
+//
+// An error of r comes back in the chain as it is, not marked as the store's. One byte too few
+// is io.ErrUnexpectedEOF. Upload does not touch r after it has returned.
+func (b *Bucket) Upload(ctx context.Context, key string, r io.Reader, size int64) error {
+	if err := ready(ctx, key); err != nil {
+		return fmt.Errorf("store %q: %w", key, err)
+	}
+	if err := b.upload(ctx, key, r, size); err != nil {
+		return fmt.Errorf("store %q: %w", key, err)
+	}
+	return nil
+}
+
+func (b *Bucket) upload(ctx context.Context, key string, r io.Reader, size int64) error {
+	writing, cancel := context.WithCancel(ctx)
+	defer cancel()
+	src := &source{r: r, size: size, ended: ctx.Err, cancel: cancel}
+	err := b.blob.Upload(writing, key, src, &blob.WriterOptions{
+		ContentType:    "application/octet-stream", // without it Upload refuses
+		IfNotExist:     true,
+		BufferSize:     partSize(size),
+		MaxConcurrency: uploadParts,
+	})
+	switch {
+	case src.err != nil:
+		return sourceFault(ctx, src.err)
+	case err == nil && !src.done:
+		return unavailable(fmt.Errorf("store took %d of %d bytes for the whole", src.n, size))
+	case err == nil:
+		return nil
+	case ctx.Err() == nil && isExists(err) && !b.closed.Load(): // gocloud calls closed a failed precondition too
+		return ErrExists
+	}
+	return fault(ctx, err)
+}
+
+// sourceFault adds the context's error to a source that broke off because of it.
+func sourceFault(ctx context.Context, err error) error {
+	if ctx.Err() == nil || errors.Is(err, ctx.Err()) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ctx.Err(), err)
+}
+
+// partSize is the part size for an object of size bytes. The clients cannot choose it: they see
+// a reader, not its length, and would stop at the last part that S3 allows.
+func partSize(size int64) int {
+	const mib = 1 << 20
+	return int(max(partBytes, (size/maxParts+mib)/mib*mib))
+}
+
+// source hands a reader to a store's client and sees to it that the client gets either size
+// bytes and io.EOF, or a fault after the writer's context has been cancelled. The order is all:
+// gocloud closes the writer after a failed read, and Close publishes what was written so far,
+// unless its context is done.
+type source struct {
+	r      io.Reader
+	size   int64
+	n      int64
+	done   bool  // r ended in time
+	err    error // why it did not
+	ended  func() error
+	cancel func()
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	if s.err != nil {
+		return 0, errSource
+	}
+	if s.done || len(p) == 0 {
+		return 0, s.atEnd()
+	}
+	n, err := s.next(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+		s.cancel()
+		return 0, errSource
+	}
+	s.done = err == io.EOF
+	return n, err
+}
+
+func (s *source) atEnd() error {
+	if s.done {
+		return io.EOF
+	}
+	return nil
+}
+
+// next reads and counts.
+func (s *source) next(p []byte) (int, error) {
+	if err := s.ended(); err != nil {
+		return 0, err
+	}
+	n, err := s.r.Read(p)
+	s.n += int64(n)
+	switch {
+	case err != nil && err != io.EOF:
+		return n, err
+	case s.n > s.size:
+		return n, fmt.Errorf("source has more than %d bytes", s.size)
+	case err == io.EOF && s.n < s.size:
+		return n, fmt.Errorf("source ended after %d of %d bytes: %w", s.n, s.size, io.ErrUnexpectedEOF)
+	}
+	return n, err
+}

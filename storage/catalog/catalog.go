@@ -1,0 +1,200 @@
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/etcdsafe/etcdsafe/storage/bucket"
+)
+
+// ErrConflict marks a name under which other bytes lie than those to be written.
+var ErrConflict = errors.New("other bytes lie under that name")
+
+// Catalog is the archives of one cluster in one store. It is safe for several goroutines.
+type Catalog struct {
+	store   *bucket.Bucket
+	cluster string
+	keys    keys
+}
+
+// Open returns the catalogue of cluster in store, which stays the caller's to close. Nothing
+// is read yet. The error wraps ErrBadName.
+func Open(store *bucket.Bucket, cluster string) (*Catalog, error) {
+	if err := CheckCluster(cluster); err != nil {
+		return nil, err
+	}
+	return &Catalog{store: store, cluster: cluster, keys: keys{cluster}}, nil
+}
+
+// Cluster is the cluster's name.
+func (c *Catalog) Cluster() string { return c.cluster }
+
+// URL is the store's, safe to print.
+func (c *Catalog) URL() string { return c.store.URL() }
+
+// Entry is one archive as the LIST of manifests tells it.
+type Entry struct {
+	ID      ID
+	Written time.Time // by the store's clock
+}
+
+// maxAhead is how far an id's time may lie ahead of the store's clock.
+const maxAhead = 5 * time.Minute
+
+// Future says whether the archive claims to have been taken later than it was written.
+func (e Entry) Future() bool { return e.ID.Time().After(e.Written.Add(maxAhead)) }
+
+// List returns all archives, newest first, by one LIST. Objects with other names are none.
+func (c *Catalog) List(ctx context.Context) ([]Entry, error) {
+	var out []Entry
+	for obj, err := range c.store.List(ctx, c.keys.manifests()) {
+		if err != nil {
+			return nil, fmt.Errorf("list archives of %q in %s: %w", c.cluster, c.store.URL(), err)
+		}
+		if id, ok := c.keys.parseManifest(obj.Key); ok {
+			out = append(out, Entry{ID: id, Written: obj.ModTime})
+		}
+	}
+	slices.Reverse(out)
+	return out, nil
+}
+
+// Manifest reads one manifest. The error wraps bucket.ErrNotExist where there is no such
+// archive, and ErrCorrupt or ErrFormat as DecodeManifest tells.
+func (c *Catalog) Manifest(ctx context.Context, id ID) (Manifest, error) {
+	text, _, err := c.store.ReadAll(ctx, c.keys.manifest(id), maxDocument)
+	if err != nil {
+		return Manifest{}, fmt.Errorf("read manifest %s in %s: %w", id, c.store.URL(), err)
+	}
+	return DecodeManifest(text, c.cluster, id)
+}
+
+// PutArchive uploads the sealed bytes of archive id. It exists only after Commit.
+func (c *Catalog) PutArchive(ctx context.Context, id ID, codecs []string, r io.Reader, size int64) error {
+	if err := c.store.Upload(ctx, c.keys.archive(id, codecs), r, size); err != nil {
+		return fmt.Errorf("store archive %s in %s: %w", id, c.store.URL(), err)
+	}
+	return nil
+}
+
+// OpenArchive reads the sealed bytes of archive id from the store. The time is when the store
+// took them, by its own clock. The caller closes.
+func (c *Catalog) OpenArchive(ctx context.Context, id ID, codecs []string) (io.ReadCloser, bucket.Object, error) {
+	r, obj, err := c.store.Open(ctx, c.keys.archive(id, codecs))
+	if err != nil {
+		return nil, obj, fmt.Errorf("read archive %s in %s: %w", id, c.store.URL(), err)
+	}
+	return r, obj, nil
+}
+
+// Commit writes the manifest, create-only: the archive exists from here on. Where the store's
+// answer was lost and our own bytes lie there, that is success; other bytes are ErrConflict.
+func (c *Catalog) Commit(ctx context.Context, m Manifest) error {
+	text, err := m.Encode()
+	if err != nil {
+		return err
+	}
+	if err := c.create(ctx, c.keys.manifest(m.ID), text); err != nil {
+		return fmt.Errorf("commit %s in %s: %w", m.ID, c.store.URL(), err)
+	}
+	return nil
+}
+
+// PutReceipt writes a receipt; suffix, 4 hex digits, tells apart those of the same second.
+func (c *Catalog) PutReceipt(ctx context.Context, r Receipt, suffix string) error {
+	text, err := r.Encode()
+	if err != nil {
+		return err
+	}
+	if err := c.create(ctx, c.keys.receipt(r, suffix), text); err != nil {
+		return fmt.Errorf("write receipt for %s in %s: %w", r.Archive, c.store.URL(), err)
+	}
+	return nil
+}
+
+// create writes a small object that must not exist yet, and settles doubtful answers by
+// reading back.
+func (c *Catalog) create(ctx context.Context, key string, text []byte) error {
+	err := c.store.Upload(ctx, key, bytes.NewReader(text), int64(len(text)))
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	there, _, readErr := c.store.ReadAll(ctx, key, maxDocument)
+	switch {
+	case readErr != nil:
+		return err
+	case bytes.Equal(there, text):
+		return nil
+	}
+	return fmt.Errorf("%w: %w", err, ErrConflict)
+}
+
+// PutRecovery writes RECOVERY.md once; where it lies already it is left as it is.
+func (c *Catalog) PutRecovery(ctx context.Context, text []byte) error {
+	err := c.store.Upload(ctx, c.keys.recovery(), bytes.NewReader(text), int64(len(text)))
+	if err != nil && !errors.Is(err, bucket.ErrExists) {
+		return fmt.Errorf("write RECOVERY.md in %s: %w", c.store.URL(), err)
+	}
+	return nil
+}
+
+// Receipts reads the receipts of archive id, oldest first, of at least the given level.
+// Receipts that are corrupt or of another format come back as an error each, after those that
+// are sound.
+func (c *Catalog) Receipts(ctx context.Context, id ID, least Level) ([]Receipt, error) {
+	var out []Receipt
+	var faults []error
+	for obj, err := range c.store.List(ctx, c.keys.receipts(id)) {
+		if err != nil {
+			return nil, fmt.Errorf("list receipts of %s in %s: %w", id, c.store.URL(), err)
+		}
+		if level, ok := c.keys.parseReceipt(id, obj.Key); !ok || !level.AtLeast(least) {
+			continue
+		}
+		text, _, err := c.store.ReadAll(ctx, obj.Key, maxDocument)
+		if err != nil {
+			return nil, fmt.Errorf("read receipt %q in %s: %w", obj.Key, c.store.URL(), err)
+		}
+		r, err := DecodeReceipt(text, c.cluster, id)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%q: %w", obj.Key, err))
+			continue
+		}
+		out = append(out, r)
+	}
+	return out, errors.Join(faults...)
+}
+
+// Verified is the deepest level at which the newest verification of m found nothing wrong, or
+// "". A newer failure at a level takes away an older success at it. Receipts for other bytes
+// of the manifest, and corrupt ones, do not count.
+func (c *Catalog) Verified(ctx context.Context, m Manifest) (Level, time.Time, error) {
+	receipts, err := c.Receipts(ctx, m.ID, Stored)
+	if err != nil && receipts == nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrFormat) {
+		return "", time.Time{}, err
+	}
+	level, at := verified(receipts, m.SHA256)
+	return level, at, nil
+}
+
+// verified looks from the newest receipt back: a failure rules out its own level and those
+// above it for everything older.
+func verified(receipts []Receipt, manifestSHA256 string) (Level, time.Time) {
+	var best Receipt
+	ceiling := Drill.rank() + 1
+	for _, r := range slices.Backward(receipts) {
+		switch {
+		case r.ManifestSHA256 != manifestSHA256:
+		case !r.OK:
+			ceiling = min(ceiling, r.Level.rank())
+		case r.Level.rank() < ceiling && r.Level.rank() > best.Level.rank():
+			best = r
+		}
+	}
+	return best.Level, best.Finished
+}

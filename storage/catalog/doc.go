@@ -1,0 +1,12 @@
+// Package catalog says which archives exist.
+//
+// An archive exists if and only if its manifest does. The manifest is written last, once, and
+// never changed; one LIST of manifests/ is the catalogue.
+//
+//	PutArchive ─▶ archives/<id>.db.zst.age
+//	Commit     ─▶ manifests/<id>.json             the archive exists from here on
+//	PutReceipt ─▶ receipts/<id>/<time>-….json     one per verification
+//
+// The package knows objects and their names, not etcd and not keys. It never removes anything
+// and never believes a document whose own SHA-256 does not fit.
+package catalog

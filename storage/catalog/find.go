@@ -1,0 +1,137 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrNone marks a search that found no archive fit to be chosen.
+var ErrNone = errors.New("no archive fits")
+
+// ErrInterleaved marks a store in which archives of two cluster ids alternate: two clusters
+// write under one name, and "latest" would be either's.
+var ErrInterleaved = errors.New("archives of two cluster ids interleave")
+
+// window is how many of the newest manifests are looked at for interleaving cluster ids. A
+// mix-up that was mended long ago shall not block for ever.
+const window = 64
+
+// Latest and LatestVerified are names that Find takes besides an id.
+const (
+	Latest         = "latest"
+	LatestVerified = "latest-verified"
+)
+
+// Found is an archive that Find chose.
+type Found struct {
+	Entry    Entry
+	Manifest Manifest
+	Passed   []Passed // newer archives that were passed over
+}
+
+// Passed is an archive that was not chosen, and why.
+type Passed struct {
+	ID  ID
+	Why error
+}
+
+// ErrPassed marks archives that are sound but never chosen by a search.
+var ErrPassed = errors.New("not chosen by default")
+
+// Find returns the archive that name means: an id, Latest, or LatestVerified (content level or
+// better). The last two never choose one that is suspect, in the future of the store's clock,
+// later than asOf (zero: no bound), or unreadable, and fail with ErrInterleaved where two
+// clusters write here. An id is taken at its word: the caller looks at Suspect.
+func (c *Catalog) Find(ctx context.Context, name string, asOf time.Time) (Found, error) {
+	if name != Latest && name != LatestVerified {
+		return c.findID(ctx, name)
+	}
+	entries, err := c.List(ctx)
+	if err != nil {
+		return Found{}, err
+	}
+	var passed []Passed
+	var recent []Manifest
+	var found *Found
+	for i, e := range entries {
+		if found != nil && i >= window {
+			break
+		}
+		m, err := c.Manifest(ctx, e.ID)
+		if err == nil {
+			recent = append(recent, m)
+		}
+		if found != nil {
+			continue
+		}
+		if err == nil {
+			err = c.fit(ctx, e, m, name, asOf)
+		}
+		switch {
+		case err == nil:
+			found = &Found{Entry: e, Manifest: m, Passed: passed}
+		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrFormat), errors.Is(err, ErrPassed):
+			passed = append(passed, Passed{ID: e.ID, Why: err})
+		default:
+			return Found{}, err
+		}
+	}
+	if err := interleaved(recent); err != nil {
+		return Found{}, fmt.Errorf("choose %s of %q in %s: %w", name, c.cluster, c.store.URL(), err)
+	}
+	if found == nil {
+		return Found{Passed: passed}, fmt.Errorf("choose %s of %q in %s, %d archives: %w", name, c.cluster, c.store.URL(), len(entries), ErrNone)
+	}
+	return *found, nil
+}
+
+func (c *Catalog) findID(ctx context.Context, name string) (Found, error) {
+	id, err := ParseID(name)
+	if err != nil {
+		return Found{}, err
+	}
+	m, err := c.Manifest(ctx, id)
+	if err != nil {
+		return Found{}, err
+	}
+	return Found{Entry: Entry{ID: id}, Manifest: m}, nil
+}
+
+// fit is nil where the archive may be chosen, and why not otherwise.
+func (c *Catalog) fit(ctx context.Context, e Entry, m Manifest, name string, asOf time.Time) error {
+	switch {
+	case !asOf.IsZero() && e.ID.Time().After(asOf):
+		return fmt.Errorf("taken after %s: %w", asOf.UTC().Format(time.RFC3339), ErrPassed)
+	case e.Future():
+		return fmt.Errorf("in the future of the store's clock: %w", ErrPassed)
+	case len(m.Suspect) > 0:
+		return fmt.Errorf("suspect, %s: %w", m.Suspect[0], ErrPassed)
+	case name == Latest:
+		return nil
+	}
+	level, _, err := c.Verified(ctx, m)
+	if err != nil {
+		return err
+	}
+	if !level.AtLeast(Content) {
+		return fmt.Errorf("not verified at level content: %w", ErrPassed)
+	}
+	return nil
+}
+
+// interleaved looks for a cluster id that comes back after another one. Manifests are in
+// order of time, either way round.
+func interleaved(manifests []Manifest) error {
+	left := map[string]bool{}
+	for i, m := range manifests {
+		if i > 0 && manifests[i-1].Cluster.ID != m.Cluster.ID {
+			left[manifests[i-1].Cluster.ID] = true
+		}
+		if left[m.Cluster.ID] {
+			return fmt.Errorf("%s and %s: %w", m.Cluster.ID, manifests[i-1].Cluster.ID, ErrInterleaved)
+		}
+	}
+	return nil
+}

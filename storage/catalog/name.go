@@ -1,0 +1,122 @@
+package catalog
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// stamp is how every object name tells a time: UTC, fixed width, no colons.
+const stamp = "20060102T150405Z"
+
+// ErrBadName marks a cluster name or an id that is not of the form this package writes.
+var ErrBadName = errors.New("not a valid name")
+
+var (
+	idForm      = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{16}-[0-9a-f]{8}$`)
+	clusterForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
+)
+
+// ID names one archive in every store: when its stream was opened, the snapshot's last
+// revision, and 8 random hex digits. As text it sorts by age.
+type ID string
+
+// NewID makes an id; random yields 4 bytes.
+func NewID(opened time.Time, revision int64, random io.Reader) (ID, error) {
+	var b [4]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return "", fmt.Errorf("draw id: %w", err)
+	}
+	return ID(fmt.Sprintf("%s-%016x-%s", opened.UTC().Format(stamp), revision, hex.EncodeToString(b[:]))), nil
+}
+
+// ParseID checks s. The error wraps ErrBadName.
+func ParseID(s string) (ID, error) {
+	if !idForm.MatchString(s) {
+		return "", fmt.Errorf("archive id %q: %w: it looks like 20060102T150405Z-<16 hex digits>-<8 hex digits>", s, ErrBadName)
+	}
+	if _, err := time.Parse(stamp, s[:len(stamp)]); err != nil {
+		return "", fmt.Errorf("archive id %q: %w: no such time", s, ErrBadName)
+	}
+	return ID(s), nil
+}
+
+// Time is when the stream was opened, to the second.
+func (id ID) Time() time.Time {
+	t, _ := time.Parse(stamp, string(id[:len(stamp)])) // ParseID and NewID made sure
+	return t
+}
+
+// Revision is the snapshot's last revision.
+func (id ID) Revision() int64 {
+	n, _ := strconv.ParseInt(string(id[len(stamp)+1:len(stamp)+17]), 16, 64)
+	return n
+}
+
+// CheckCluster says whether name can be a cluster's: it becomes a folder, so it is one segment
+// of letters, digits, dots, underscores and dashes. The error wraps ErrBadName.
+func CheckCluster(name string) error {
+	if !clusterForm.MatchString(name) {
+		return fmt.Errorf("cluster name %q: %w: 1 to 63 of A-Z a-z 0-9 . _ -, beginning and ending with a letter or digit", name, ErrBadName)
+	}
+	return nil
+}
+
+// keys builds and parses the object names of one cluster.
+type keys struct{ cluster string }
+
+func (k keys) archive(id ID, codecs []string) string {
+	return k.cluster + "/" + ArchiveObject(id, codecs)
+}
+
+func (k keys) recovery() string { return k.cluster + "/RECOVERY.md" }
+
+func (k keys) manifests() string { return k.cluster + "/manifests/" }
+
+func (k keys) manifest(id ID) string { return k.manifests() + string(id) + ".json" }
+
+// parseManifest is the id of a manifest's object name; other objects there are none of ours.
+func (k keys) parseManifest(key string) (ID, bool) {
+	name, ok := strings.CutSuffix(strings.TrimPrefix(key, k.manifests()), ".json")
+	if !ok {
+		return "", false
+	}
+	id, err := ParseID(name)
+	return id, err == nil
+}
+
+func (k keys) receipts(id ID) string { return k.cluster + "/receipts/" + string(id) + "/" }
+
+func (k keys) receipt(r Receipt, suffix string) string {
+	return fmt.Sprintf("%s%s-%s-%s.json", k.receipts(r.Archive), r.Finished.UTC().Format(stamp), r.Level, suffix)
+}
+
+// parseReceipt is the level in a receipt's object name.
+func (k keys) parseReceipt(id ID, key string) (Level, bool) {
+	name, ok := strings.CutSuffix(strings.TrimPrefix(key, k.receipts(id)), ".json")
+	parts := strings.Split(name, "-")
+	if !ok || len(parts) != 3 {
+		return "", false
+	}
+	level := Level(parts[1])
+	return level, level.rank() > 0
+}
+
+// ArchiveObject is an archive's object name within its cluster, as the manifest tells it.
+func ArchiveObject(id ID, codecs []string) string {
+	name := "archives/" + string(id) + ".db"
+	for _, codec := range codecs {
+		switch codec {
+		case "zstd":
+			name += ".zst"
+		default:
+			name += "." + codec
+		}
+	}
+	return name
+}
