@@ -1,0 +1,175 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// Conn is one connection to one member. Its calls fail with ErrConnectionLost once the
+// connection ends. Close it. It is safe for several goroutines.
+type Conn struct {
+	cfg    Config
+	addr   address
+	client *clientv3.Client
+	remote pb.MaintenanceClient
+	alive  context.Context //nolint:containedctx // ends with the connection, not with a call
+	first  Status
+}
+
+// Status is what one member says of itself.
+type Status struct {
+	ClusterID, MemberID uint64
+	Version             string
+	Leader              uint64 // 0: it knows none
+	Term                uint64
+	Index, Applied      uint64
+	Revision            int64
+	DBBytes, InUseBytes int64
+	Learner             bool
+	Errors              []string // alarms and faults, in etcd's words
+}
+
+// IsLeader says whether the member leads.
+func (s Status) IsLeader() bool { return s.Leader != 0 && s.Leader == s.MemberID }
+
+// HexID is an id as etcdctl prints it.
+func HexID(id uint64) string { return strconv.FormatUint(id, 16) }
+
+// connect opens a connection to a, logs in, and asks who answers.
+func connect(ctx context.Context, cfg Config, a address) (*Conn, error) {
+	raw, err := openWire(ctx, cfg, a)
+	if err != nil {
+		return nil, cfg.explain(ctx, fmt.Sprintf("connect to %s", a), err)
+	}
+	alive, lost := context.WithCancelCause(context.WithoutCancel(ctx))
+	w := &wire{conn: &watched{Conn: raw}, lost: lost}
+	c := &Conn{cfg: cfg, addr: a, alive: alive}
+	if err := c.login(ctx, w); err != nil {
+		lost(ErrConnectionLost)
+		return nil, errors.Join(cfg.explain(ctx, fmt.Sprintf("log in to %s", a), c.why(err)), w.conn.discard())
+	}
+	if c.first, err = c.Status(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// login makes etcd's client over w. It is given a plain endpoint whatever the wire is: the
+// handshake is done.
+func (c *Conn) login(ctx context.Context, w *wire) error {
+	client, err := clientv3.New(clientv3.Config{
+		Context:              c.alive,
+		Endpoints:            []string{"http://" + c.addr.hostPort},
+		DialTimeout:          c.cfg.timeout(),
+		DialKeepAliveTime:    10e9,
+		DialKeepAliveTimeout: 10e9,
+		Username:             c.cfg.User,
+		Password:             c.cfg.Password,
+		Logger:               zap.NewNop(),
+		MaxUnaryRetries:      1,
+		DialOptions:          []grpc.DialOption{grpc.WithContextDialer(w.dial), grpc.WithNoProxy(), grpc.WithDisableServiceConfig()},
+	})
+	if err != nil {
+		return err
+	}
+	c.client = client
+	c.remote = pb.NewMaintenanceClient(client.ActiveConnection())
+	return ctx.Err()
+}
+
+// why is the reason the connection ended, where it has, else err.
+func (c *Conn) why(err error) error {
+	if c.alive.Err() != nil {
+		return context.Cause(c.alive)
+	}
+	return err
+}
+
+// MemberID is the member that answered when the connection was opened.
+func (c *Conn) MemberID() uint64 { return c.first.MemberID }
+
+// Endpoint is the URL that was dialled.
+func (c *Conn) Endpoint() string { return c.addr.String() }
+
+// Close ends the connection and whatever runs on it.
+func (c *Conn) Close() error {
+	if err := c.client.Close(); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("close connection to %s: %w", c.addr, err)
+	}
+	return nil
+}
+
+// bound returns a context that ends with ctx or with the connection.
+func (c *Conn) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(c.alive, func() { cancel(context.Cause(c.alive)) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// short makes one call that must be answered within the configuration's timeout.
+func (c *Conn) short(ctx context.Context, what string, call func(context.Context) error) error {
+	inner, stop := c.bound(ctx)
+	defer stop()
+	inner, done := context.WithTimeout(inner, c.cfg.timeout())
+	defer done()
+	if err := call(inner); err != nil {
+		return c.cfg.explain(ctx, fmt.Sprintf("%s of %s", what, c.addr), c.why(err))
+	}
+	return nil
+}
+
+// Status asks the member for its state. It hangs until the timeout while the member
+// defragments.
+func (c *Conn) Status(ctx context.Context) (Status, error) {
+	var s Status
+	err := c.short(ctx, "status", func(ctx context.Context) error {
+		r, err := c.remote.Status(ctx, &pb.StatusRequest{})
+		if err != nil {
+			return err
+		}
+		s = Status{
+			ClusterID: r.GetHeader().GetClusterId(), MemberID: r.GetHeader().GetMemberId(),
+			Version: r.GetVersion(), Leader: r.GetLeader(), Term: r.GetRaftTerm(),
+			Index: r.GetRaftIndex(), Applied: r.GetRaftAppliedIndex(), Revision: r.GetHeader().GetRevision(),
+			DBBytes: r.GetDbSize(), InUseBytes: r.GetDbSizeInUse(), Learner: r.GetIsLearner(), Errors: r.GetErrors(),
+		}
+		return nil
+	})
+	return s, err
+}
+
+// HashKV is a member's answer about its keys at one revision.
+type HashKV struct {
+	MemberID        uint64
+	Hash            uint32
+	CompactRevision int64
+}
+
+// HashKV asks the member for its HashKV at revision. It reads all keys under the member's
+// lock: the caller's ctx bounds it.
+func (c *Conn) HashKV(ctx context.Context, revision int64) (HashKV, error) {
+	inner, stop := c.bound(ctx)
+	defer stop()
+	r, err := c.remote.HashKV(inner, &pb.HashKVRequest{Revision: revision})
+	what := fmt.Sprintf("HashKV of %s at revision %d", c.addr, revision)
+	if err != nil && strings.Contains(err.Error(), rpctypes.ErrFutureRev.Error()) {
+		return HashKV{}, fmt.Errorf("%s: %w", what, ErrFuture)
+	}
+	if err != nil {
+		return HashKV{}, c.cfg.explain(ctx, what, c.why(err))
+	}
+	if id := r.GetHeader().GetMemberId(); id != c.MemberID() {
+		return HashKV{}, fmt.Errorf("HashKV of %s: member %s answered for %s: %w", c.addr, HexID(id), HexID(c.MemberID()), ErrUnavailable)
+	}
+	return HashKV{MemberID: c.MemberID(), Hash: r.GetHash(), CompactRevision: r.GetCompactRevision()}, nil
+}

@@ -1,0 +1,164 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/etcdsafe/etcdsafe/jobs"
+	"github.com/etcdsafe/etcdsafe/jobs/etcd"
+	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
+	"github.com/etcdsafe/etcdsafe/storage/archive"
+	"github.com/etcdsafe/etcdsafe/storage/archive/spool"
+	"github.com/etcdsafe/etcdsafe/storage/catalog"
+)
+
+// ErrSuspect marks a snapshot that was committed although its HashKV is not that of the live
+// member, whichever member was tried.
+var ErrSuspect = errors.New("snapshot does not equal the live member")
+
+// Compare says which members are asked for their HashKV.
+type Compare string
+
+// CompareAuto asks the member that served the stream, unless that is a big leader; CompareAll
+// asks it and every follower; CompareOff nobody.
+const (
+	CompareAuto Compare = "auto"
+	CompareAll  Compare = "all"
+	CompareOff  Compare = "off"
+)
+
+// Config says what to take and where to put it. All fields but the last group are needed.
+type Config struct {
+	Cluster    string
+	Etcd       etcd.Config
+	Stores     []*catalog.Catalog
+	Recipients archive.Recipients
+	Place      spool.Place
+	Compare    Compare
+	Floor      etcd.Floor
+	Tool       catalog.Tool
+	Now        func() time.Time
+	Random     io.Reader
+	Log        *slog.Logger
+
+	Child       dbfile.Child
+	IfOlderThan time.Duration // do nothing where an archive is younger; 0: always take one
+	Reason      string
+	Labels      map[string]string
+	DryRun      bool
+	Progress    func(stage string, done, total int64) // may be nil
+}
+
+// Run takes one snapshot and commits it. The report is filled as far as the run came, with an
+// error too; the caller ends it. Errors wrap ErrSuspect, spool.ErrNoRoom, the sentinels of
+// etcd, archive, catalog and bucket, or the cause of ctx.
+func Run(ctx context.Context, c Config) (Report, error) {
+	r := &run{Config: c, report: Report{Report: jobs.Report{Job: "snapshot", Cluster: c.Cluster, Started: c.Now().UTC()}}}
+	err := r.do(ctx)
+	return r.report, err
+}
+
+type run struct {
+	Config
+	report Report
+}
+
+func (r *run) do(ctx context.Context) error {
+	recent, err := r.recent(ctx)
+	if recent || err != nil {
+		return err
+	}
+	cluster, err := etcd.Discover(ctx, r.Etcd)
+	if err != nil {
+		return err
+	}
+	r.noteCluster(cluster)
+	if r.DryRun {
+		return r.plan(cluster)
+	}
+	t, err := r.takeFromAny(ctx, cluster)
+	if err != nil {
+		return err
+	}
+	defer t.Close() //nolint:errcheck // its bytes are stored or given up
+	m, err := r.manifest(cluster, t)
+	if err != nil {
+		return err
+	}
+	if err := r.publish(ctx, m, t); err != nil {
+		return err
+	}
+	if t.outcome.Outcome == catalog.Unequal {
+		return fmt.Errorf("archive %s: %s: %w", m.ID, t.outcome.Why, ErrSuspect)
+	}
+	return nil
+}
+
+// recent says whether an archive younger than IfOlderThan is committed: a rerun of the same
+// slot has nothing to do. Suspect archives, and those in the future, do not count.
+func (r *run) recent(ctx context.Context) (bool, error) {
+	if r.IfOlderThan <= 0 {
+		return false, nil
+	}
+	var faults []error
+	for _, store := range r.Stores {
+		found, err := store.Find(ctx, catalog.Latest, time.Time{})
+		switch {
+		case errors.Is(err, catalog.ErrNone), errors.Is(err, catalog.ErrInterleaved):
+		case err != nil:
+			faults = append(faults, err)
+		case r.Now().Sub(found.Manifest.Started) < r.IfOlderThan:
+			r.report.Skip = true
+			r.report.Archive = reportArchive(found.Manifest)
+			r.Log.Info("snapshot skipped", "archive", found.Manifest.ID, "reason", "younger than --if-older-than")
+			return true, nil
+		}
+	}
+	if len(faults) == len(r.Stores) {
+		return false, errors.Join(faults...)
+	}
+	return false, nil
+}
+
+// noteCluster records what is wrong with the cluster: the snapshot is taken all the same.
+func (r *run) noteCluster(c *etcd.Cluster) {
+	for _, fault := range c.Faults {
+		r.report.Warnings = append(r.report.Warnings, fault.Error())
+		r.Log.Warn("endpoint did not answer", "err", fault)
+	}
+	if !c.Quorum {
+		r.report.Blame(jobs.CauseCluster, "the cluster has no quorum")
+	}
+	for _, alarm := range alarms(c) {
+		r.report.Blame(jobs.CauseCluster, alarm)
+	}
+	r.Log.Info("members found", "members", len(c.Members), "quorum", c.Quorum)
+}
+
+// alarms is what the members report, each named.
+func alarms(c *etcd.Cluster) []string {
+	out := []string{}
+	for _, m := range c.Members {
+		if m.Err != nil {
+			continue
+		}
+		for _, e := range m.Status.Errors {
+			out = append(out, fmt.Sprintf("member %s (%s) reports %s", etcd.HexID(m.ID), m.Name, e))
+		}
+	}
+	return out
+}
+
+// plan is what --dry-run prints: the order in which members would be tried.
+func (r *run) plan(c *etcd.Cluster) error {
+	order, out := c.Candidates()
+	r.report.candidates(order, out)
+	if len(order) == 0 {
+		return fmt.Errorf("no member to take a snapshot from: %w", etcd.ErrUnavailable)
+	}
+	return r.Place.Require(need(order[0].Member.Status.DBBytes), needWhy)
+}

@@ -1,0 +1,185 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/etcdsafe/etcdsafe/jobs/etcd"
+	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
+	"github.com/etcdsafe/etcdsafe/storage/archive"
+	"github.com/etcdsafe/etcdsafe/storage/archive/spool"
+	"github.com/etcdsafe/etcdsafe/storage/catalog"
+)
+
+// needWhy stands beside the number that need returns.
+const needWhy = "2 x the database + 64 MiB"
+
+// need is how many bytes a run's two spools may take.
+func need(dbBytes int64) int64 { return 2*dbBytes + 64<<20 }
+
+// taken is a snapshot off one member, sealed, and what was found of it.
+type taken struct {
+	member  etcd.Member
+	before  etcd.Status
+	started time.Time
+
+	raw    *spool.Spool // nil once it is no longer needed
+	sealed *spool.Spool
+
+	snapshotBytes  int64
+	snapshotSHA256 string
+	archive        archive.Sealed
+	facts          dbfile.Facts
+	outcome        catalog.HashKV
+}
+
+// Close frees both spools.
+func (t *taken) Close() error {
+	return errors.Join(t.dropRaw(), t.sealed.Close())
+}
+
+func (t *taken) dropRaw() error {
+	if t.raw == nil {
+		return nil
+	}
+	raw := t.raw
+	t.raw = nil
+	return raw.Close()
+}
+
+// takeFromAny tries the members in order until one gives a snapshot that fits it. Where none
+// fits, the last that was whole comes back, its outcome unequal. The error tells of every
+// member tried.
+func (r *run) takeFromAny(ctx context.Context, c *etcd.Cluster) (*taken, error) {
+	order, out := c.Candidates()
+	r.report.candidates(order, out)
+	var unequal *taken
+	faults := []error{fmt.Errorf("no member gave a snapshot: %w", etcd.ErrUnavailable)}
+	for _, cand := range order {
+		t, err := r.takeFrom(ctx, c, cand)
+		r.report.tried(cand, t, err)
+		if ctx.Err() != nil || errors.Is(err, spool.ErrNoRoom) || errors.Is(err, spool.ErrPlace) {
+			return nil, errors.Join(err, drop(t), drop(unequal))
+		}
+		if err != nil {
+			r.Log.Warn("member gave no snapshot", "member", cand.Member.Name, "err", err)
+			faults = append(faults, fmt.Errorf("%s: %w", cand.Member.Name, err))
+			continue
+		}
+		if err := drop(unequal); err != nil {
+			return nil, errors.Join(err, drop(t))
+		}
+		if t.outcome.Outcome != catalog.Unequal {
+			return t, nil
+		}
+		r.Log.Warn("snapshot did not equal its member", "member", cand.Member.Name, "reason", t.outcome.Why)
+		unequal = t
+	}
+	if unequal != nil {
+		return unequal, nil
+	}
+	for _, o := range out {
+		faults = append(faults, fmt.Errorf("%s: %s", o.Member.Name, o.Why))
+	}
+	return nil, errors.Join(faults...)
+}
+
+func drop(t *taken) error {
+	if t == nil {
+		return nil
+	}
+	return t.Close()
+}
+
+// takeFrom takes, seals and proves the snapshot of one member. After an error nothing is left.
+func (r *run) takeFrom(ctx context.Context, c *etcd.Cluster, cand etcd.Candidate) (*taken, error) {
+	if busy, err := c.Defragmenting(ctx, cand.Member); err == nil && busy {
+		return nil, fmt.Errorf("a defragmentation is in flight on it: %w", etcd.ErrUnavailable)
+	}
+	conn, err := c.Connect(ctx, cand.Member)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close() //nolint:errcheck // nothing was written over it
+	t := &taken{member: cand.Member}
+	if t.before, err = conn.Status(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.Place.Require(need(t.before.DBBytes), needWhy); err != nil {
+		return nil, err
+	}
+	r.Log.Info("member chosen", "member", cand.Member.Name, "store", nil, "reason", cand.Why, "bytes", t.before.DBBytes)
+	if err := r.fill(ctx, conn, t); err != nil {
+		return nil, err
+	}
+	if err := r.prove(ctx, c, conn, t); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	return t, t.dropRaw()
+}
+
+// fill makes both spools: the stream into one, its seal into the other, behind it.
+func (r *run) fill(ctx context.Context, conn *etcd.Conn, t *taken) (err error) {
+	if t.raw, err = spool.New(r.Place); err != nil {
+		return err
+	}
+	if t.sealed, err = spool.New(r.Place); err != nil {
+		return errors.Join(err, t.dropRaw())
+	}
+	sealing := make(chan error, 1)
+	go func() { sealing <- r.seal(t) }()
+	streamed := r.stream(ctx, conn, t)
+	t.raw.End(streamed)
+	sealed := <-sealing
+	if streamed != nil {
+		sealed = nil // it only echoes the stream's error
+	}
+	if err := errors.Join(streamed, sealed); err != nil {
+		return errors.Join(err, t.Close())
+	}
+	return nil
+}
+
+func (r *run) seal(t *taken) error {
+	sealed, err := archive.Seal(t.sealed, t.raw.Follow(), r.Recipients)
+	if err != nil {
+		// Unblocks nobody, but a stream that nobody can seal is not worth holding a member for.
+		t.raw.End(err)
+		return err
+	}
+	t.archive = sealed
+	r.Log.Info("archive sealed", "bytes", sealed.Bytes)
+	return nil
+}
+
+// stream copies the member's snapshot into the raw spool and checks its digest.
+func (r *run) stream(ctx context.Context, conn *etcd.Conn, t *taken) error {
+	t.started = r.Now().UTC()
+	r.Log.Info("snapshot stream opened", "member", t.member.Name, "stage", "stream")
+	digest := archive.NewDigest()
+	err := conn.Snapshot(ctx, etcd.Stream{
+		To: io.MultiWriter(t.raw, digest), Floor: r.Floor,
+		Progress: func(done, remaining int64) { r.progress("stream", done, done+remaining) },
+	})
+	if err != nil {
+		return err
+	}
+	if err := digest.Check(); err != nil {
+		return fmt.Errorf("snapshot of %s: %w", conn.Endpoint(), err)
+	}
+	t.snapshotBytes = digest.Bytes()
+	if t.snapshotSHA256, err = digest.SHA256(); err != nil {
+		return err
+	}
+	r.Log.Info("snapshot stream completed", "member", t.member.Name, "bytes", t.snapshotBytes, "took", r.Now().Sub(t.started).Round(time.Millisecond).String())
+	return nil
+}
+
+func (r *run) progress(stage string, done, total int64) {
+	if r.Progress != nil {
+		r.Progress(stage, done, total)
+	}
+}

@@ -1,0 +1,127 @@
+package verify
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
+	"github.com/etcdsafe/etcdsafe/storage/archive"
+	"github.com/etcdsafe/etcdsafe/storage/archive/spool"
+	"github.com/etcdsafe/etcdsafe/storage/bucket"
+	"github.com/etcdsafe/etcdsafe/storage/catalog"
+)
+
+var (
+	errGone  = errors.New("the archive's object is missing")
+	errFacts = errors.New("the manifest says otherwise")
+)
+
+// look reads the archive of m at the run's level.
+func (r *run) look(ctx context.Context, store *catalog.Catalog, m catalog.Manifest, rep *ArchiveReport) error {
+	body, obj, err := store.OpenArchive(ctx, m.ID, m.Codecs)
+	if errors.Is(err, bucket.ErrNotExist) {
+		return fmt.Errorf("%w: %w", errGone, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer body.Close() //nolint:errcheck // a reader's Close
+	if obj.Size != m.Archive.Bytes {
+		return fmt.Errorf("object has %d bytes, the manifest says %d: %w", obj.Size, m.Archive.Bytes, archive.ErrCorrupt)
+	}
+	if r.Level == catalog.Stored {
+		return r.stored(body, m)
+	}
+	facts, err := r.content(ctx, body, m)
+	if err != nil {
+		return err
+	}
+	rep.Hash, rep.Revision, rep.TotalKey, rep.TotalSize = fmt.Sprintf("%08x", facts.Hash), facts.Revision, facts.Keys, facts.Bytes
+	return differ(m, facts)
+}
+
+// stored compares length and SHA-256.
+func (r *run) stored(body io.Reader, m catalog.Manifest) error {
+	if _, err := io.Copy(r.counter("read", m.Archive.Bytes), m.Expect().Sealed(body)); err != nil {
+		return fmt.Errorf("read archive: %w", err)
+	}
+	return nil
+}
+
+// content opens the archive into a spool and walks it.
+func (r *run) content(ctx context.Context, body io.Reader, m catalog.Manifest) (dbfile.Facts, error) {
+	if err := r.Place.Require(m.Snapshot.Bytes, "the snapshot inside"); err != nil {
+		return dbfile.Facts{}, err
+	}
+	raw, err := spool.New(r.Place)
+	if err != nil {
+		return dbfile.Facts{}, err
+	}
+	defer raw.Close() //nolint:errcheck // its bytes are looked at and given up
+	opened, err := archive.Open(body, m.Expect(), r.Identities)
+	if err != nil {
+		return dbfile.Facts{}, err
+	}
+	defer opened.Close() //nolint:errcheck // a reader's Close
+	if _, err := io.Copy(io.MultiWriter(raw, r.counter("open", m.Snapshot.Bytes)), opened); err != nil {
+		return dbfile.Facts{}, err
+	}
+	return r.Child.Inspect(ctx, raw.File(), dbfile.Query{Revision: m.HashKV.Revision, CompactRevision: m.HashKV.CompactRevision})
+}
+
+// differ names what the manifest says otherwise than the bytes.
+func differ(m catalog.Manifest, f dbfile.Facts) error {
+	s := m.Snapshot
+	for _, c := range []struct {
+		what      string
+		says, has any
+	}{
+		{"revision", s.Revision, f.Revision},
+		{"compact revision", s.CompactRevision, f.CompactRevision},
+		{"scheduled compact revision", s.ScheduledRev, f.ScheduledRev},
+		{"term", s.Term, f.Term},
+		{"index", s.Index, f.Index},
+		{"key count", s.Keys, f.Keys},
+		{"hash", s.Hash, fmt.Sprintf("%08x", f.Hash)},
+		{"database size", s.DBBytes, f.Bytes},
+		{"Kubernetes", s.Kubernetes, f.Kubernetes},
+		{"HashKV revision", m.HashKV.Revision, f.HashRevision},
+		{"HashKV compact revision", m.HashKV.CompactRevision, f.HashCompact},
+		{"HashKV", m.HashKV.Hash, f.HashKV},
+	} {
+		if c.says != c.has {
+			return fmt.Errorf("%s is %v, the manifest says %v: %w", c.what, c.has, c.says, errFacts)
+		}
+	}
+	return nil
+}
+
+// counter reports progress.
+func (r *run) counter(stage string, total int64) io.Writer {
+	return &counter{stage: stage, total: total, tell: r.Progress}
+}
+
+type counter struct {
+	stage       string
+	done, total int64
+	tell        func(stage string, done, total int64)
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.done += int64(len(p))
+	if c.tell != nil {
+		c.tell(c.stage, c.done, c.total)
+	}
+	return len(p), nil
+}
+
+func randomHex(random io.Reader, n int) (string, error) {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(random, b); err != nil {
+		return "", fmt.Errorf("draw name: %w", err)
+	}
+	return hex.EncodeToString(b), nil
+}

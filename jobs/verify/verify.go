@@ -1,0 +1,212 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/etcdsafe/etcdsafe/jobs"
+	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
+	"github.com/etcdsafe/etcdsafe/storage/archive"
+	"github.com/etcdsafe/etcdsafe/storage/archive/spool"
+	"github.com/etcdsafe/etcdsafe/storage/catalog"
+)
+
+// ErrFinding marks archives that are not what their manifests promise.
+var ErrFinding = errors.New("not what its manifest promises")
+
+// ErrTooOld marks a newest verified archive that is older than was promised.
+var ErrTooOld = errors.New("newest verified archive is too old")
+
+// All means every archive of the cluster, besides an id and the names of catalog.Find.
+const All = "all"
+
+// Config says what to verify, and how deep.
+type Config struct {
+	Cluster    string
+	Stores     []*catalog.Catalog
+	What       string // All, catalog.Latest, catalog.LatestVerified or an id
+	Level      catalog.Level
+	Identities archive.Identities
+	Place      spool.Place
+	Tool       catalog.Tool
+	Now        func() time.Time
+	Random     io.Reader
+	Log        *slog.Logger
+
+	Child    dbfile.Child
+	Subset   Subset        // of All; the zero value is everything
+	MaxAge   time.Duration // fail where no archive younger than this is verified; 0: do not look
+	Budget   time.Duration // begin no further archive after this; 0: no bound
+	DryRun   bool          // choose, but read no archive and write no receipt
+	Progress func(stage string, done, total int64)
+}
+
+// Report is what a run found.
+type Report struct {
+	jobs.Report
+	Level    catalog.Level   `json:"level"`
+	Archives []ArchiveReport `json:"archives"`
+}
+
+// ArchiveReport is what was found of one archive in one store. Hash, revision, totalKey and
+// totalSize are those of `etcdutl snapshot status`, read from the archive at level content.
+type ArchiveReport struct {
+	ID        catalog.ID    `json:"id"`
+	Store     string        `json:"store"`
+	Level     catalog.Level `json:"level"`
+	Result    jobs.Result   `json:"result"`
+	Error     string        `json:"error,omitempty"`
+	Hash      string        `json:"hash,omitempty"`
+	Revision  int64         `json:"revision,omitempty"`
+	TotalKey  int64         `json:"totalKey,omitempty"`
+	TotalSize int64         `json:"totalSize,omitempty"`
+	Receipt   bool          `json:"receipt"`
+}
+
+// Run verifies the archives that c names in each of its stores. The report is filled as far as
+// the run came; the caller ends it. The error wraps ErrFinding where an archive is damaged,
+// ErrTooOld, catalog.ErrNone, the sentinels of bucket, archive and spool, or the cause of ctx.
+func Run(ctx context.Context, c Config) (Report, error) {
+	r := &run{Config: c, report: Report{Level: c.Level, Archives: []ArchiveReport{},
+		Report: jobs.Report{Job: "verify", Cluster: c.Cluster, Started: c.Now().UTC()}}}
+	err := r.do(ctx)
+	return r.report, err
+}
+
+type run struct {
+	Config
+	report Report
+}
+
+func (r *run) do(ctx context.Context) error {
+	var faults []error
+	for _, store := range r.Stores {
+		if err := r.store(ctx, store); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	if ctx.Err() == nil && r.MaxAge > 0 && len(faults) == 0 && !r.DryRun {
+		faults = append(faults, r.promise(ctx))
+	}
+	return errors.Join(faults...)
+}
+
+// store verifies what was asked for in one store. All archives are tried.
+func (r *run) store(ctx context.Context, store *catalog.Catalog) error {
+	ids, faults := r.choose(ctx, store)
+	began := r.Now()
+	for i, id := range ids {
+		if ctx.Err() != nil {
+			return errors.Join(append(faults, context.Cause(ctx))...)
+		}
+		if r.Budget > 0 && r.Now().Sub(began) > r.Budget {
+			r.report.Warnings = append(r.report.Warnings, fmt.Sprintf("budget of %s spent: %d of %d archives not looked at in %s", r.Budget, len(ids)-i, len(ids), store.URL()))
+			break
+		}
+		if err := r.archive(ctx, store, id); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// choose lists the archives to look at, newest first. Manifests that a search passed over
+// because they are damaged are findings already.
+func (r *run) choose(ctx context.Context, store *catalog.Catalog) ([]catalog.ID, []error) {
+	if r.What == All {
+		entries, err := store.List(ctx)
+		if err != nil {
+			return nil, []error{err}
+		}
+		if len(entries) == 0 {
+			return nil, []error{fmt.Errorf("verify all of %q in %s: %w", r.Cluster, store.URL(), catalog.ErrNone)}
+		}
+		var ids []catalog.ID
+		for _, e := range entries {
+			if r.Subset.has(e.ID) {
+				ids = append(ids, e.ID)
+			}
+		}
+		return ids, nil
+	}
+	if id, err := catalog.ParseID(r.What); err == nil {
+		return []catalog.ID{id}, nil
+	}
+	found, err := store.Find(ctx, r.What, time.Time{})
+	var ids []catalog.ID
+	for _, p := range found.Passed {
+		if errors.Is(p.Why, catalog.ErrCorrupt) {
+			ids = append(ids, p.ID) // looked at, so that its finding is reported
+			continue
+		}
+		r.report.Warnings = append(r.report.Warnings, fmt.Sprintf("archive %s was passed over: %s", p.ID, p.Why))
+	}
+	if err != nil {
+		return ids, []error{err}
+	}
+	return append(ids, found.Manifest.ID), nil
+}
+
+// archive verifies one archive and records it, in the report and as a receipt.
+func (r *run) archive(ctx context.Context, store *catalog.Catalog, id catalog.ID) error {
+	began := r.Now().UTC()
+	rep := ArchiveReport{ID: id, Store: store.URL(), Level: r.Level}
+	m, err := store.Manifest(ctx, id)
+	if err == nil && !r.DryRun {
+		err = r.look(ctx, store, m, &rep)
+	}
+	finding := isFinding(err)
+	if finding {
+		err = fmt.Errorf("archive %s in %s: %w: %w", id, store.URL(), err, ErrFinding)
+	}
+	rep.Result = jobs.OK
+	if err != nil {
+		rep.Result, rep.Error = jobs.Failed, err.Error()
+	}
+	if (err == nil || finding) && m.ID != "" && !r.DryRun && ctx.Err() == nil {
+		rep.Receipt = r.receipt(ctx, store, m, began, err)
+	}
+	r.report.Archives = append(r.report.Archives, rep)
+	r.Log.Info("archive verified", "archive", id, "store", store.URL(), "level", r.Level, "reason", rep.Result, "took", r.Now().Sub(began).Round(time.Millisecond).String())
+	return err
+}
+
+// isFinding tells a damaged archive from a broken line, a full disk or a missing key file.
+func isFinding(err error) bool {
+	for _, is := range []error{archive.ErrCorrupt, archive.ErrKey, catalog.ErrCorrupt, catalog.ErrFormat, dbfile.ErrCorrupt, dbfile.ErrCrashed, errGone, errFacts} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
+}
+
+// receipt writes down what was found. A store that does not let us is said, not failed for.
+func (r *run) receipt(ctx context.Context, store *catalog.Catalog, m catalog.Manifest, began time.Time, found error) bool {
+	suffix, err := randomHex(r.Random, 2)
+	if err == nil {
+		rec := catalog.Receipt{Archive: m.ID, ManifestSHA256: m.SHA256, Cluster: r.Cluster, Level: r.Level,
+			OK: found == nil, Started: began, Finished: r.Now().UTC(), Tool: r.Tool, Key: r.key(m)}
+		if found != nil {
+			rec.Finding = found.Error()
+		}
+		err = store.PutReceipt(ctx, rec, suffix)
+	}
+	if err != nil {
+		r.report.Warnings = append(r.report.Warnings, err.Error())
+		r.Log.Warn("receipt not written", "archive", m.ID, "err", err)
+	}
+	return err == nil
+}
+
+// key says what opened the archive.
+func (r *run) key(m catalog.Manifest) string {
+	if r.Level == catalog.Stored || len(m.Recipients) == 0 {
+		return "none"
+	}
+	return "identity"
+}
