@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"unicode/utf8"
+)
+
+// maxTermination is what Kubernetes keeps of a termination message, in bytes.
+const maxTermination = 4096
+
+// deliver writes a job's report to stdout, and as JSON to the report file, to Kubernetes'
+// termination log and to Airflow's XCom file, each where it is wanted or there.
+func (c *cli) deliver(out outcome) error {
+	text, err := json.Marshal(out)
+	if err != nil {
+		return fmt.Errorf("encode report: %w", err)
+	}
+	return errors.Join(
+		c.print(out, text),
+		c.deliverFile(text),
+		c.deliverTermination(text),
+		c.deliverXcom(text),
+	)
+}
+
+// print writes the report in the form asked for.
+func (c *cli) print(out outcome, text []byte) error {
+	if c.set.Output.Get() == "json" {
+		return c.printJSON(text)
+	}
+	t := &table{}
+	out.text(t)
+	if _, err := c.stdout.Write(t.bytes()); err != nil {
+		return fmt.Errorf("write report to stdout: %w", err)
+	}
+	return nil
+}
+
+func (c *cli) printJSON(text []byte) error {
+	var pretty bytes.Buffer
+	if err := json.Indent(&pretty, text, "", "  "); err != nil {
+		return fmt.Errorf("encode report: %w", err)
+	}
+	pretty.WriteByte('\n')
+	if _, err := c.stdout.Write(pretty.Bytes()); err != nil {
+		return fmt.Errorf("write report to stdout: %w", err)
+	}
+	return nil
+}
+
+func (c *cli) deliverFile(text []byte) error {
+	path := string(c.set.ReportFile.Get())
+	if path == "" {
+		return nil
+	}
+	return replaceFile(path, append(bytes.Clone(text), '\n'))
+}
+
+// deliverTermination writes over the file that the kubelet made; it makes none.
+func (c *cli) deliverTermination(text []byte) error {
+	f, err := os.OpenFile(string(c.set.TerminationLog.Get()), os.O_WRONLY|os.O_TRUNC, 0)
+	if errors.Is(err, fs.ErrNotExist) || c.set.TerminationLog.Get() == "" {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("write termination log: %w", err)
+	}
+	_, err = f.Write(shorten(text, maxTermination))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write termination log: %w", err)
+	}
+	return nil
+}
+
+// deliverXcom writes Airflow's file where its folder is there.
+func (c *cli) deliverXcom(text []byte) error {
+	path := string(c.set.XcomFile.Get())
+	if path == "" || !isFolder(filepath.Dir(path)) {
+		return nil
+	}
+	return replaceFile(path, text)
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// replaceFile writes a file at once: readers see the old one or the new one.
+func replaceFile(path string, text []byte) error {
+	part, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	_, err = part.Write(text)
+	if err = errors.Join(err, part.Chmod(0o644), part.Close()); err == nil {
+		err = os.Rename(part.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write report %q: %w", path, err), os.Remove(part.Name()))
+	}
+	return nil
+}
+
+// shorten returns a JSON document of at most most bytes: text as it is where that fits, else
+// with its long fields left out, the longest first, and at last the error cut.
+func shorten(text []byte, most int) []byte {
+	if len(text) <= most {
+		return text
+	}
+	var doc map[string]any
+	if json.Unmarshal(text, &doc) != nil {
+		return []byte(`{}`)
+	}
+	for _, field := range []string{"members", "archives", "warnings", "stores", "start", "archive"} {
+		if _, ok := doc[field]; ok {
+			delete(doc, field)
+			doc["shortened"] = true
+			if short, err := json.Marshal(doc); err == nil && len(short) <= most {
+				return short
+			}
+		}
+	}
+	return cutError(doc, most)
+}
+
+// cutError halves the error until the document fits.
+func cutError(doc map[string]any, most int) []byte {
+	for {
+		short, err := json.Marshal(doc)
+		if err == nil && len(short) <= most {
+			return short
+		}
+		message, _ := doc["error"].(string)
+		if message == "" {
+			return []byte(`{}`)
+		}
+		half := message[:len(message)/2]
+		for !utf8.ValidString(half) {
+			half = half[:len(half)-1]
+		}
+		doc["error"] = half
+	}
+}

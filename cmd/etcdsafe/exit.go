@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"syscall"
+
+	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
+	"github.com/etcdsafe/etcdsafe/jobs"
+	"github.com/etcdsafe/etcdsafe/jobs/etcd"
+	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
+	"github.com/etcdsafe/etcdsafe/jobs/restore"
+	"github.com/etcdsafe/etcdsafe/jobs/snapshot"
+	"github.com/etcdsafe/etcdsafe/jobs/verify"
+	"github.com/etcdsafe/etcdsafe/storage/archive"
+	"github.com/etcdsafe/etcdsafe/storage/archive/spool"
+	"github.com/etcdsafe/etcdsafe/storage/bucket"
+	"github.com/etcdsafe/etcdsafe/storage/catalog"
+)
+
+// The exit codes; DESIGN's table, the README's and the chart's are the same.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitPartial     = 3
+	exitConfig      = 10
+	exitIntegrity   = 12
+	exitRefused     = 13
+	exitEtcd        = 14
+	exitStore       = 15
+	exitDeadline    = 16
+	exitInterrupted = 130
+	exitTerminated  = 143
+)
+
+// errDeadline ends a job that took longer than it was given.
+var errDeadline = errors.New("deadline of the job passed")
+
+// exitCodes gives each sentinel its code. An error may hold several: the first row that fits
+// counts, so what a person must look at stands before what another try may cure.
+var exitCodes = []struct {
+	err  error
+	code int
+}{
+	{errTerminated, exitTerminated},
+	{errInterrupted, exitInterrupted},
+	{errDeadline, exitDeadline},
+
+	{settings.ErrConfig, exitConfig},
+	{archive.ErrBadKey, exitConfig},
+	{archive.ErrNoIdentity, exitConfig},
+	{catalog.ErrBadName, exitConfig},
+	{etcd.ErrBadEndpoint, exitConfig},
+	{restore.ErrSetting, exitConfig},
+	{spool.ErrPlace, exitConfig},
+
+	{restore.ErrRefused, exitRefused},
+	{catalog.ErrInterleaved, exitRefused},
+
+	{snapshot.ErrSuspect, exitIntegrity},
+	{verify.ErrFinding, exitIntegrity},
+	{verify.ErrTooOld, exitIntegrity},
+	{restore.ErrMismatch, exitIntegrity},
+	{archive.ErrCorrupt, exitIntegrity},
+	{archive.ErrKey, exitIntegrity},
+	{catalog.ErrCorrupt, exitIntegrity},
+	{catalog.ErrFormat, exitIntegrity},
+	{catalog.ErrConflict, exitIntegrity},
+	{dbfile.ErrCorrupt, exitIntegrity},
+	{dbfile.ErrCrashed, exitIntegrity},
+
+	{etcd.ErrSlow, exitEtcd},
+	{etcd.ErrUnavailable, exitEtcd},
+	{bucket.ErrUnavailable, exitStore},
+
+	{spool.ErrNoRoom, exitFailed},
+	{spool.ErrFull, exitFailed},
+	{syscall.ENOSPC, exitFailed},
+	{dbfile.ErrChild, exitFailed},
+	{catalog.ErrNone, exitFailed},
+	{bucket.ErrNotExist, exitFailed},
+}
+
+// exitCode is the code of a run that ended with err and, where there is none, with cause.
+func exitCode(err error, cause jobs.Cause) int {
+	switch {
+	case err == nil && cause != "":
+		return exitPartial
+	case err == nil:
+		return exitOK
+	}
+	for _, row := range exitCodes {
+		if errors.Is(err, row.err) {
+			return row.code
+		}
+	}
+	return exitFailed
+}
+
+// stopped returns err with the reason why ctx ended, where it has: calls that were cut off say
+// little more than "cancelled".
+func stopped(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	return &stoppedError{cause: context.Cause(ctx), err: err}
+}
+
+type stoppedError struct{ cause, err error }
+
+func (s *stoppedError) Error() string   { return s.cause.Error() + ": " + s.err.Error() }
+func (s *stoppedError) Unwrap() []error { return []error{s.cause, s.err} }

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
+	"github.com/etcdsafe/etcdsafe/jobs"
+)
+
+// outcome is a job's report as every job's begins, and the means to print it for people.
+type outcome interface {
+	head() *jobs.Report
+	text(w *table)
+}
+
+// work is what a job's command does once its settings are sound.
+type work func(ctx context.Context, log *slog.Logger, tell progress) (outcome, error)
+
+// job loads the settings, runs the work within its deadline, and delivers its report, whatever
+// happens. empty is the report of a job that never began.
+func (c *cli) job(ctx context.Context, empty outcome, do work, checks ...settings.Check) error {
+	empty.head().Started = c.now().UTC()
+	loadErr := c.load(append(checks, clusterIsValid, storesAreKnown)...)
+	empty.head().Cluster = c.set.Cluster.Get()
+	if loadErr != nil {
+		return c.end(empty, loadErr)
+	}
+	screen := c.newScreen()
+	log := c.logger(screen).With("job", empty.head().Job, "cluster", c.set.Cluster.Get())
+	log.Info("started", "version", version(), "settings", c.set)
+	if c.set.InsecureSkipVerify.Get() {
+		log.Warn("etcd's certificates were not verified", "reason", c.set.InsecureSkipVerify.Name())
+	}
+	ctx, stop := context.WithTimeoutCause(ctx, c.set.Deadline.Get(), errDeadline)
+	defer stop()
+	out, err := do(ctx, log, screen.tell)
+	screen.clear()
+	if out == nil {
+		out = empty
+	}
+	return c.end(out, stopped(ctx, err))
+}
+
+// end completes the report, delivers it, and settles the exit code.
+func (c *cli) end(out outcome, err error) error {
+	h := out.head()
+	code := exitCode(err, h.Cause)
+	h.End(c.now(), code, err)
+	if delivered := c.deliver(out); delivered != nil {
+		c.complain(delivered)
+		if code == exitOK {
+			code = exitFailed
+		}
+	}
+	c.complain(err)
+	if err == nil && code == exitPartial {
+		for _, w := range h.Warnings {
+			c.complain(fmt.Errorf("%s: %s: %s", h.Job, h.Cause, w))
+		}
+	}
+	c.code, c.ended = code, true
+	return errors.Join(err)
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
+	"github.com/etcdsafe/etcdsafe/storage/catalog"
+)
+
+func (c *cli) listCommand() *cobra.Command {
+	s := c.set
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "archives of a cluster in its stores, newest first",
+		Aliases: []string{"ls"},
+		Args:    args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.load(settings.Need(&s.Cluster, &s.Stores), clusterIsValid, storesAreKnown); err != nil {
+				return err
+			}
+			return c.list(cmd.Context())
+		},
+	}
+	s.Flags(cmd.Flags(), &s.Common, &s.Store)
+	return cmd
+}
+
+// listed is one archive as list tells of it.
+type listed struct {
+	ID        catalog.ID      `json:"id"`
+	Taken     time.Time       `json:"taken"`
+	Revision  int64           `json:"revision"`
+	Keys      int64           `json:"keys"`
+	DBBytes   int64           `json:"dbBytes"`
+	Bytes     int64           `json:"bytes"`
+	Member    string          `json:"member"`
+	Encrypted bool            `json:"encrypted"`
+	HashKV    catalog.Outcome `json:"hashKV"`
+	Verified  catalog.Level   `json:"verified,omitempty"`
+	Flags     []string        `json:"flags"`
+	Stores    []string        `json:"stores"`
+	Error     string          `json:"error,omitempty"`
+}
+
+// list prints what every store that answers holds. One that does not is an error after the
+// others were printed.
+func (c *cli) list(ctx context.Context) error {
+	stores, shut, err := c.stores(ctx)
+	defer shut() //nolint:errcheck // nothing was written
+	if err != nil {
+		return err
+	}
+	byID := map[catalog.ID]*listed{}
+	var faults []error
+	for _, store := range stores {
+		faults = append(faults, listStore(ctx, store, byID))
+	}
+	all := make([]*listed, 0, len(byID))
+	for _, l := range byID {
+		all = append(all, l)
+	}
+	slices.SortFunc(all, func(a, b *listed) int { return -cmp.Compare(a.ID, b.ID) })
+	return errors.Join(append(faults, c.printList(all, len(stores)))...)
+}
+
+func listStore(ctx context.Context, store *catalog.Catalog, byID map[catalog.ID]*listed) error {
+	entries, err := store.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		l := byID[e.ID]
+		if l == nil {
+			l = &listed{ID: e.ID, Taken: e.ID.Time(), Revision: e.ID.Revision(), Flags: []string{}}
+			byID[e.ID] = l
+		}
+		l.Stores = append(l.Stores, store.URL())
+		if err := l.fill(ctx, store, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fill reads the manifest. One that is damaged is a line of the list, not the end of it.
+func (l *listed) fill(ctx context.Context, store *catalog.Catalog, e catalog.Entry) error {
+	m, err := store.Manifest(ctx, e.ID)
+	if errors.Is(err, catalog.ErrCorrupt) || errors.Is(err, catalog.ErrFormat) {
+		l.Error = err.Error()
+		l.flag("damaged")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	l.Keys, l.DBBytes, l.Bytes, l.Member, l.Encrypted, l.HashKV = m.Snapshot.Keys, m.Snapshot.DBBytes, m.Archive.Bytes, m.Member.Name, len(m.Recipients) > 0, m.HashKV.Outcome
+	if len(m.Suspect) > 0 {
+		l.flag("suspect")
+	}
+	if e.Future() {
+		l.flag("future")
+	}
+	if !l.Encrypted {
+		l.flag("plaintext")
+	}
+	level, _, err := store.Verified(ctx, m)
+	if level.AtLeast(l.Verified) || l.Verified == "" {
+		l.Verified = level
+	}
+	return err
+}
+
+func (l *listed) flag(f string) {
+	if !slices.Contains(l.Flags, f) {
+		l.Flags = append(l.Flags, f)
+	}
+}
+
+func (c *cli) printList(all []*listed, stores int) error {
+	if c.set.Output.Get() == "json" {
+		text, err := json.Marshal(all)
+		if err != nil {
+			return fmt.Errorf("encode list: %w", err)
+		}
+		return c.printJSON(text)
+	}
+	t := &table{}
+	t.row("ID", "AGE", "REVISION", "KEYS", "DATABASE", "STORED", "HASHKV", "VERIFIED", "STORES", "FLAGS")
+	for _, l := range all {
+		t.row(l.ID, age(c.now().Sub(l.Taken)), l.Revision, l.Keys, size(l.DBBytes), size(l.Bytes), cmp.Or(string(l.HashKV), "-"), cmp.Or(string(l.Verified), "-"),
+			fmt.Sprintf("%d/%d", len(l.Stores), stores), cmp.Or(strings.Join(l.Flags, ","), "-"))
+	}
+	_, err := c.stdout.Write(t.bytes())
+	return err
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/memblob"
+
+	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
+	"github.com/etcdsafe/etcdsafe/jobs/etcd"
+	"github.com/etcdsafe/etcdsafe/storage/archive"
+	"github.com/etcdsafe/etcdsafe/storage/archive/spool"
+	"github.com/etcdsafe/etcdsafe/storage/bucket"
+	"github.com/etcdsafe/etcdsafe/storage/catalog"
+)
+
+// drivers are the kinds of store that this release opens.
+func drivers() *blob.URLMux {
+	mux := new(blob.URLMux)
+	mux.RegisterBucket("file", bucket.FileOpener{})
+	mux.RegisterBucket(memblob.Scheme, &memblob.URLOpener{})
+	return mux
+}
+
+// stores opens the catalogue of the cluster in every store. The caller closes them by the
+// returned function, which may be called with an error too.
+func (c *cli) stores(ctx context.Context) ([]*catalog.Catalog, func() error, error) {
+	var open []*bucket.Bucket
+	shut := func() error {
+		var faults []error
+		for _, b := range open {
+			faults = append(faults, b.Close())
+		}
+		return errors.Join(faults...)
+	}
+	var out []*catalog.Catalog
+	for _, u := range c.set.Stores.Get() {
+		b, err := drivers().OpenBucket(ctx, u.Full())
+		if err != nil {
+			return nil, shut, fmt.Errorf("open store %s: %w", bucket.Redact(u.Full()), err)
+		}
+		store := bucket.New(b, u.Full())
+		open = append(open, store)
+		cat, err := catalog.Open(store, c.set.Cluster.Get())
+		if err != nil {
+			return nil, shut, err
+		}
+		out = append(out, cat)
+	}
+	return out, shut, nil
+}
+
+// clusterIsValid and storesAreKnown are faults of the configuration: told before anything is
+// reached.
+func clusterIsValid(s *settings.Settings) error {
+	if name := s.Cluster.Get(); name != "" {
+		if err := catalog.CheckCluster(name); err != nil {
+			return s.Cluster.Errorf("%w", err)
+		}
+	}
+	return nil
+}
+
+func storesAreKnown(s *settings.Settings) error {
+	var faults []error
+	for _, text := range s.Stores.Get() {
+		u, err := url.Parse(text.Full())
+		if err == nil && !drivers().ValidBucketScheme(u.Scheme) {
+			faults = append(faults, s.Stores.Errorf("%s: no store of kind %q, this release knows file and mem", text, u.Scheme))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// etcdConfig reads the password and returns how members are reached.
+func (c *cli) etcdConfig() (etcd.Config, error) {
+	s := c.set
+	password, err := s.ReadPassword(c.readFile)
+	if err != nil {
+		return etcd.Config{}, err
+	}
+	return etcd.Config{
+		Endpoints: s.Endpoints.Get(),
+		CACert:    string(s.Cacert.Get()), Cert: string(s.Cert.Get()), Key: string(s.Key.Get()), ServerName: s.ServerName.Get(),
+		Insecure: s.InsecureSkipVerify.Get(), User: string(s.User.Get()), Password: password.Reveal(), Timeout: s.DialTimeout.Get(),
+	}, nil
+}
+
+// recipients reads to whom archives are sealed.
+func (c *cli) recipients() (archive.Recipients, error) {
+	s := c.set
+	if s.Plaintext.Get() {
+		return archive.Plaintext(), nil
+	}
+	texts := slices.Clone(s.Recipients.Get())
+	if path := s.RecipientsFile.Get(); path != "" {
+		raw, err := c.readFile(string(path))
+		if err != nil {
+			return archive.Recipients{}, s.RecipientsFile.Errorf("%w", err)
+		}
+		texts = append(texts, archive.RecipientLines(raw)...)
+	}
+	rec, err := archive.ParseRecipients(texts)
+	if err != nil {
+		return rec, s.Recipients.Errorf("%w", err)
+	}
+	return rec, nil
+}
+
+// identities reads what opens archives; none where no file is named.
+func (c *cli) identities() (archive.Identities, error) {
+	path := c.set.IdentitiesFile.Get()
+	if path == "" {
+		return archive.Identities{}, nil
+	}
+	raw, err := c.readFile(string(path))
+	if err != nil {
+		return archive.Identities{}, c.set.IdentitiesFile.Errorf("%w", err)
+	}
+	ids, err := archive.ParseIdentities(raw)
+	if err != nil {
+		return ids, c.set.IdentitiesFile.Errorf("%q: %w", path, err)
+	}
+	return ids, nil
+}
+
+func (c *cli) place() spool.Place {
+	return spool.Place{Dir: string(c.set.SpoolDir.Get()), Kind: spool.Kind(c.set.Spool.Spool.Get()), MaxBytes: int64(c.set.SpoolMaxBytes.Get())}
+}

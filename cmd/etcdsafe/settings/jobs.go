@@ -1,0 +1,41 @@
+package settings
+
+import "time"
+
+// Snapshot is what the job snapshot alone has.
+type Snapshot struct {
+	IfOlderThan Set[time.Duration] `split_words:"true" desc:"skip when the newest archive is younger than this"`
+	Reason      Set[string]        `split_words:"true" desc:"why, in the manifest for whoever reads it later"`
+	Label       Set[Labels]        `split_words:"true" desc:"key=value for the manifest; may be repeated"`
+	Compare     Set[Choice]        `split_words:"true" preset:"auto" enum:"auto,all,off" desc:"which members' hashes the snapshot is compared with"`
+	StreamFloor Set[Bytes]         `split_words:"true" preset:"1Mi" desc:"bytes per second over 30 s below which a member's stream is given up; 0 means never"`
+}
+
+// Verify is what the job verify alone has.
+type Verify struct {
+	Level  Set[Choice]        `split_words:"true" enum:"stored,content" desc:"how deep to look; unset means content where identities are given, else stored"`
+	Subset Set[Subset]        `split_words:"true" desc:"verify part n of t of the archives, e.g. 1/7"`
+	MaxAge Set[time.Duration] `split_words:"true" desc:"fail when the newest archive is older than this"`
+	Budget Set[time.Duration] `split_words:"true" positive:"true" desc:"begin no further archive after this time"`
+}
+
+// Restore is what the job restore alone has.
+type Restore struct {
+	DataDir                  Set[Path]      `split_words:"true" desc:"etcd data folder to make"`
+	DbOnly                   Set[Path]      `split_words:"true" desc:"write the snapshot alone to this file, for etcdutl"`
+	FetchOnly                Set[Path]      `split_words:"true" desc:"fetch the sealed archive and its manifest into this folder; needs no key"`
+	AsOf                     Set[time.Time] `split_words:"true" desc:"choose the newest archive not after this time, e.g. 2026-01-02T15:04:05Z"`
+	MoveAside                Set[bool]      `split_words:"true" preset:"false" desc:"rename a data folder that is not empty instead of refusing"`
+	BumpRevision             Set[int64]     `split_words:"true" desc:"raise the revision by this; unset means 1000000000 where Kubernetes keys lie inside, else 0"`
+	MarkCompacted            Set[bool]      `split_words:"true" desc:"mark older revisions compacted, so that watchers list anew; unset goes with the bump"`
+	Name                     Set[string]    `split_words:"true" preset:"default" desc:"name of the member to restore"`
+	InitialCluster           Set[string]    `split_words:"true" desc:"members of the new cluster, as etcd takes it: name=peer-url,name=peer-url"`
+	InitialClusterToken      Set[string]    `split_words:"true" desc:"token of the new cluster; unset means one made from the archive's id"`
+	InitialAdvertisePeerUrls Set[URLs]      `split_words:"true" desc:"peer URLs of the member to restore"`
+	Owner                    Set[Owner]     `split_words:"true" desc:"uid:gid that the data folder is given to"`
+	AllowSuspect             Set[bool]      `split_words:"true" preset:"false" desc:"take an archive that is marked suspect"`
+}
+
+func (*Snapshot) concern() {}
+func (*Verify) concern()   {}
+func (*Restore) concern()  {}

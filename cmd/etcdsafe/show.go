@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
+	"github.com/etcdsafe/etcdsafe/storage/catalog"
+)
+
+func (c *cli) showCommand() *cobra.Command {
+	s := c.set
+	cmd := &cobra.Command{
+		Use:   "show ID|latest|latest-verified",
+		Short: "everything known of one archive",
+		Args:  args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.load(settings.Need(&s.Cluster, &s.Stores), clusterIsValid, storesAreKnown, knownName(args[0])); err != nil {
+				return err
+			}
+			return c.show(cmd.Context(), args[0])
+		},
+	}
+	s.Flags(cmd.Flags(), &s.Common, &s.Store)
+	return cmd
+}
+
+// shown is one archive and the receipts of its verifications.
+type shown struct {
+	Manifest catalog.Manifest  `json:"manifest"`
+	Store    string            `json:"store"`
+	Verified catalog.Level     `json:"verified,omitempty"`
+	Receipts []catalog.Receipt `json:"receipts"`
+}
+
+// show takes the first store that has the archive.
+func (c *cli) show(ctx context.Context, what string) error {
+	stores, shut, err := c.stores(ctx)
+	defer shut() //nolint:errcheck // nothing was written
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, store := range stores {
+		found, err := store.Find(ctx, what, time.Time{})
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		out := shown{Manifest: found.Manifest, Store: store.URL()}
+		receipts, badReceipts := store.Receipts(ctx, out.Manifest.ID, catalog.Stored)
+		out.Receipts = append([]catalog.Receipt{}, receipts...)
+		level, _, err := store.Verified(ctx, out.Manifest)
+		out.Verified = level
+		return errors.Join(c.printShown(out), err, badReceipts)
+	}
+	return errors.Join(faults...)
+}
+
+func (c *cli) printShown(s shown) error {
+	if c.set.Output.Get() == "json" {
+		text, err := json.Marshal(s)
+		if err != nil {
+			return fmt.Errorf("encode archive: %w", err)
+		}
+		return c.printJSON(text)
+	}
+	t := &table{}
+	m := s.Manifest
+	t.row("ID", m.ID)
+	t.row("TAKEN", fmt.Sprintf("%s, %s ago, by etcdsafe %s", utc(m.Started), age(c.now().Sub(m.Started)), m.Tool.Version))
+	t.row("CLUSTER", m.Cluster.Name+" ("+m.Cluster.ID+")")
+	t.row("MEMBER", fmt.Sprintf("%s (%s) at %s, etcd %s%s", m.Member.Name, m.Member.ID, m.Member.Endpoint, m.Member.Version, leaderText(m.Member.Leader)))
+	t.row("QUORUM", m.Quorum)
+	t.row("REVISION", fmt.Sprintf("%d, compacted at %d, raft term %d, index %d", m.Snapshot.Revision, m.Snapshot.CompactRevision, m.Snapshot.Term, m.Snapshot.Index))
+	t.row("KEYS", m.Snapshot.Keys)
+	t.row("DATABASE", fmt.Sprintf("%s, %s in use, hash %s", size(m.Snapshot.DBBytes), size(m.Snapshot.DBInUseBytes), m.Snapshot.Hash))
+	t.row("HASHKV", fmt.Sprintf("%s: %d at revision %d %s", m.HashKV.Outcome, m.HashKV.Hash, m.HashKV.Revision, m.HashKV.Why))
+	t.row("SNAPSHOT", fmt.Sprintf("%d bytes, SHA-256 %s", m.Snapshot.Bytes, m.Snapshot.SHA256))
+	t.row("ARCHIVE", fmt.Sprintf("%s, %d bytes, SHA-256 %s", m.Archive.Object, m.Archive.Bytes, m.Archive.SHA256))
+	t.row("SEALED TO", strings.Join(append([]string{}, orNobody(m.Recipients)...), ", "))
+	for _, line := range append(m.Suspect, m.Alarms...) {
+		t.row("WARNING", line)
+	}
+	if m.Reason != "" {
+		t.row("REASON", m.Reason)
+	}
+	for k, v := range m.Labels {
+		t.row("LABEL", k+"="+v)
+	}
+	t.row("STORE", s.Store)
+	for _, r := range s.Receipts {
+		t.row("VERIFIED", fmt.Sprintf("%s at level %s: %s", utc(r.Finished), r.Level, okText(r)))
+	}
+	_, err := c.stdout.Write(t.bytes())
+	return err
+}
+
+func leaderText(leader bool) string {
+	if leader {
+		return ", the leader"
+	}
+	return ""
+}
+
+func orNobody(recipients []string) []string {
+	if len(recipients) == 0 {
+		return []string{"nobody: NOT ENCRYPTED"}
+	}
+	return recipients
+}
+
+func okText(r catalog.Receipt) string {
+	if r.OK {
+		return "ok"
+	}
+	return "FAILED: " + r.Finding
+}
