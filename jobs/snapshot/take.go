@@ -111,7 +111,7 @@ func (r *run) takeFrom(ctx context.Context, c *etcd.Cluster, cand etcd.Candidate
 	if err := r.Place.Require(need(t.before.DBBytes), needWhy); err != nil {
 		return nil, err
 	}
-	r.Log.Info("member chosen", "member", cand.Member.Name, "store", nil, "reason", cand.Why, "bytes", t.before.DBBytes)
+	r.Log.Info("member chosen", "member", cand.Member.Name, "reason", cand.Why, "bytes", t.before.DBBytes)
 	if err := r.fill(ctx, conn, t); err != nil {
 		return nil, err
 	}
