@@ -204,6 +204,35 @@ func TestTheWriterIsCancelledBeforeItHearsOfAFault(t *testing.T) {
 	}
 }
 
+// TestTheContextsEndComesFirst has a source, and then a store, that say something else of it.
+func TestTheContextsEndComesFirst(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	reset := errors.New("connection closed")
+	err := odd(t, oddStore{}).Upload(ctx, "new", funcReader(func() error { cancel(); return reset }), 8)
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, reset) || errors.Is(err, ErrUnavailable) {
+		t.Errorf("Upload whose source broke by a cancel = %v; want both errors and no mark", err)
+	}
+
+	for _, said := range []error{ErrExists, unix.ECONNRESET} {
+		ctx, cancel := context.WithCancel(t.Context())
+		b := odd(t, oddStore{writer: func(context.Context) (driver.Writer, error) {
+			return oddWriter{
+				upload: func(r io.Reader) error { _, err := io.Copy(io.Discard, r); return err },
+				close:  func() error { cancel(); return said },
+			}, nil
+		}})
+		err := b.Upload(ctx, "new", strings.NewReader("x"), 1)
+		if !errors.Is(err, context.Canceled) || errors.Is(err, ErrExists) || errors.Is(err, ErrUnavailable) {
+			t.Errorf("cancelled Upload to a store that says %q = %v; want the context's error alone", said, err)
+		}
+	}
+}
+
+// funcReader is a source that fails by calling a function.
+type funcReader func() error
+
+func (f funcReader) Read([]byte) (int, error) { return 0, f() }
+
 func TestAStoreThatTakesHalfIsNotBelieved(t *testing.T) {
 	b := odd(t, oddStore{writer: func(context.Context) (driver.Writer, error) {
 		return oddWriter{

@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"testing"
 
 	"gocloud.dev/blob"
+	"gocloud.dev/blob/driver"
 	"gocloud.dev/gcerrors"
 	"golang.org/x/sys/unix"
 )
@@ -270,6 +272,19 @@ func listByPage(t *testing.T, raw *blob.Bucket, size int, prefix, delimiter stri
 		token = next
 	}
 	return keys, pages
+}
+
+func TestACancelStopsTheWalk(t *testing.T) {
+	b, err := openFile(t.TempDir(), FileOptions{}, linux())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := b.ListPaged(ctx, &driver.ListOptions{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("ListPaged after a cancel = %v, want the context's error", err)
+	}
 }
 
 func TestDeletingTakesOneObject(t *testing.T) {

@@ -48,14 +48,14 @@ func (b *fileBucket) alive() error {
 
 // walk adds the objects below dir, which is empty or ends in a slash, until the page is full.
 func (b *fileBucket) walk(ctx context.Context, dir string, p *filePage) (full bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
 	entries, err := b.readFolder(dir)
 	if err != nil {
 		return false, fmt.Errorf("list folder %q: %w", dir, err)
 	}
 	for _, e := range entries {
-		if err := ctx.Err(); err != nil {
-			return false, err
-		}
 		if e.IsDir() && p.reaches(dir+e.Name()+"/") {
 			full, err = b.walk(ctx, dir+e.Name()+"/", p)
 		} else if e.Type().IsRegular() {
@@ -106,7 +106,7 @@ type filePage struct {
 
 // reaches tells whether a key of the page can lie in folder, which ends in a slash.
 func (p *filePage) reaches(folder string) bool {
-	if !strings.HasPrefix(folder, p.opts.Prefix) && !strings.HasPrefix(p.opts.Prefix, folder) {
+	if !strings.HasPrefix(folder, p.opts.Prefix) {
 		return false
 	}
 	return folder > p.after || strings.HasPrefix(p.after, folder)
@@ -115,7 +115,7 @@ func (p *filePage) reaches(folder string) bool {
 // add appends an object, or the "folder" that a delimiter makes of it, and tells whether the
 // page was full before.
 func (p *filePage) add(key string, e fs.DirEntry) (full bool, err error) {
-	if !strings.HasPrefix(key, p.opts.Prefix) || key <= p.after {
+	if !strings.HasPrefix(key, p.opts.Prefix) {
 		return false, nil
 	}
 	fi, err := e.Info()
@@ -134,7 +134,7 @@ func (p *filePage) add(key string, e fs.DirEntry) (full bool, err error) {
 		last = p.page.Objects[n-1].Key
 	}
 	if obj.Key <= last {
-		return false, nil // a folder that was listed already
+		return false, nil // on an earlier page, or a "folder" that is listed already
 	}
 	if len(p.page.Objects) == p.size {
 		p.page.NextPageToken = []byte(last)

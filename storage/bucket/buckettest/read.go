@@ -146,6 +146,10 @@ func cancelledCalls(t *testing.T, b *bucket.Bucket) {
 		for _, calls["List"] = range b.List(dead, "") {
 			break
 		}
+		calls["List of nothing"] = nil
+		for _, calls["List of nothing"] = range b.List(dead, "nothing/") {
+			break
+		}
 		for call, err := range calls {
 			wantContextError(t, call, err, dead.Err())
 		}

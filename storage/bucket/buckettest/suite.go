@@ -138,16 +138,18 @@ func (r *brokenReader) Read(p []byte) (int, error) {
 	return n, r.err
 }
 
-// cancelReader calls cancel once all but left of its bytes are read, and goes on reading.
+// cancelReader calls cancel once all but left of its bytes are read, and goes on.
 type cancelReader struct {
 	data   []byte
 	left   int
 	cancel context.CancelFunc
+	after  int // how often it was read after the cancel
 }
 
 func (r *cancelReader) Read(p []byte) (int, error) {
 	if len(r.data) <= r.left {
 		r.cancel()
+		r.after++
 	}
 	if len(r.data) == 0 {
 		return 0, io.EOF

@@ -82,6 +82,9 @@ func cancelledUpload(t *testing.T, b *bucket.Bucket) {
 			r := &cancelReader{data: data[:size], left: size - at, cancel: cancel}
 			err := b.Upload(ctx, "cancelled", r, int64(size))
 			wantContextError(t, fmt.Sprintf("Upload of %d bytes cancelled after %d", size, at), err, context.Canceled)
+			if r.after > 1 { // the read that cancelled, and no other
+				t.Errorf("the source was read %d times after a cancel", r.after-1)
+			}
 			wantNothing(t, b, "cancelled")
 		}
 	}
