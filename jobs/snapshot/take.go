@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 
 	"github.com/etcdsafe/etcdsafe/jobs/etcd"
@@ -121,6 +122,11 @@ func (r *run) takeFrom(ctx context.Context, c *etcd.Cluster, cand etcd.Candidate
 	return t, t.dropRaw()
 }
 
+// followFrom is how many cores sealing must have to follow the stream as it comes. With fewer it
+// would take a core that the stream needs, and the member would be held for longer: on two
+// cores beside the member itself, twice as long.
+const followFrom = 4
+
 // fill makes both spools: the stream into one, its seal into the other, behind it.
 func (r *run) fill(ctx context.Context, conn *etcd.Conn, t *taken) (err error) {
 	if t.raw, err = spool.New(r.Place); err != nil {
@@ -130,21 +136,28 @@ func (r *run) fill(ctx context.Context, conn *etcd.Conn, t *taken) (err error) {
 		return errors.Join(err, t.dropRaw())
 	}
 	sealing := make(chan error, 1)
-	go func() { sealing <- r.seal(t) }()
-	streamed := r.stream(ctx, conn, t)
-	t.raw.End(streamed)
+	streamed := make(chan struct{})
+	go func() {
+		if runtime.GOMAXPROCS(0) < followFrom {
+			<-streamed
+		}
+		sealing <- r.seal(t)
+	}()
+	streamErr := r.stream(ctx, conn, t)
+	t.raw.End(streamErr)
+	close(streamed)
 	sealed := <-sealing
-	if streamed != nil {
+	if streamErr != nil {
 		sealed = nil // it only echoes the stream's error
 	}
-	if err := errors.Join(streamed, sealed); err != nil {
+	if err := errors.Join(streamErr, sealed); err != nil {
 		return errors.Join(err, t.Close())
 	}
 	return nil
 }
 
 func (r *run) seal(t *taken) error {
-	sealed, err := archive.Seal(t.sealed, t.raw.Follow(), r.Recipients)
+	sealed, err := archive.Seal(t.sealed, t.raw, r.Recipients, runtime.GOMAXPROCS(0))
 	if err != nil {
 		// Unblocks nobody, but a stream that nobody can seal is not worth holding a member for.
 		t.raw.End(err)

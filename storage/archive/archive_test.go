@@ -46,7 +46,7 @@ func newKey(t *testing.T) (Recipients, Identities) {
 func sealed(t *testing.T, snap []byte, to Recipients) ([]byte, Expect) {
 	t.Helper()
 	var out bytes.Buffer
-	s, err := Seal(&out, bytes.NewReader(snap), to)
+	s, err := Seal(&out, bytes.NewReader(snap), to, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestDigestRefusesEveryCutAndEveryFlip(t *testing.T) {
 
 func TestOpenReturnsWhatSealTook(t *testing.T) {
 	rec, ids := newKey(t)
-	for _, n := range []int{1, 100, 1 << 20, 9<<20 + 5} {
+	for _, n := range []int{1, 100, 1 << 20, segmentBytes - 33, segmentBytes - 32, segmentBytes - 31, 2*segmentBytes - 32, 3*segmentBytes + 5} {
 		snap := fakeSnapshot(n)
 		for _, to := range []Recipients{rec, Plaintext()} {
 			arch, want := sealed(t, snap, to)
@@ -235,14 +235,25 @@ func (b brokenReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// brokenAt fails where it ends.
+type brokenAt struct{ p []byte }
+
+func (b brokenAt) ReadAt(p []byte, off int64) (int, error) {
+	n := copy(p, b.p[min(off, int64(len(b.p))):])
+	if n < len(p) {
+		return n, errBroken
+	}
+	return n, nil
+}
+
 // What a cut stream leaves must not open: EBR's compressor made a smaller, valid archive of it.
 func TestSealOfABrokenStreamDoesNotOpen(t *testing.T) {
 	rec, ids := newKey(t)
-	snap := fakeSnapshot(3 << 20)
+	snap := fakeSnapshot(segmentBytes + 1000)
 	for _, to := range []Recipients{rec, Plaintext()} {
-		for _, n := range []int{0, 1, 1000, len(snap) / 2, len(snap) - 32, len(snap)} {
+		for _, n := range []int{0, 1, 1000, segmentBytes - 1, segmentBytes, segmentBytes + 1, len(snap) - 32, len(snap)} {
 			var out bytes.Buffer
-			_, err := Seal(&out, brokenReader{bytes.NewReader(snap[:n])}, to)
+			_, err := Seal(&out, brokenAt{snap[:n]}, to, 2)
 			if !errors.Is(err, errBroken) {
 				t.Fatalf("Seal of a stream that breaks at %d: %v, want %v", n, err, errBroken)
 			}

@@ -9,15 +9,16 @@ import (
 	"io"
 
 	"filippo.io/age"
-	"github.com/klauspost/compress/zstd"
 )
 
 // windowBytes is zstd's window. Measured on Kubernetes data: a larger one buys nothing, 1 MiB
 // costs 16 % of the bytes stored. Open refuses frames that ask for more.
 const windowBytes = 8 << 20
 
-// readBytes is how much of a snapshot is taken at a time.
-const readBytes = 1 << 20
+// segmentBytes is how much of a snapshot becomes one zstd frame. Frames are independent, so
+// that each core can make one; stock zstd reads them as one stream. Measured on Kubernetes data:
+// frames of 8 MiB store 5 % more than one stream, of 32 MiB 1 %.
+const segmentBytes = 32 << 20
 
 // Sealed describes the bytes that Seal wrote.
 type Sealed struct {
@@ -26,38 +27,26 @@ type Sealed struct {
 	Codecs []string
 }
 
-// Seal writes the archive of src to dst. src must be a whole snapshot by its own word: an error
-// from it, at whatever byte, comes back unchanged in the chain, and what dst then holds does
-// not open. Seal closes neither.
-func Seal(dst io.Writer, src io.Reader, to Recipients) (Sealed, error) {
+// Seal writes the archive of src to dst, compressing on as many cores as workers says, at least
+// one. src must be a whole snapshot by its own word, io.EOF: a ReadAt that waits for bytes lets
+// Seal follow a snapshot that still grows, and an error from it, at whatever byte, comes back in
+// the chain, and what dst then holds does not open. Memory is bounded by some 45 MiB for each
+// worker. Seal closes neither.
+func Seal(dst io.Writer, src io.ReaderAt, to Recipients, workers int) (Sealed, error) {
 	out := &tally{w: dst, h: sha256.New()}
-	if err := seal(out, src, to); err != nil {
-		return Sealed{}, err
-	}
-	return Sealed{Bytes: out.n, SHA256: hex.EncodeToString(out.h.Sum(nil)), Codecs: to.Codecs()}, nil
-}
-
-func seal(out io.Writer, src io.Reader, to Recipients) error {
 	locked, err := to.encrypt(out)
 	if err != nil {
-		return err
+		return Sealed{}, err
 	}
-	packed, err := zstd.NewWriter(locked, zstd.WithWindowSize(windowBytes), zstd.WithEncoderConcurrency(1))
-	if err != nil {
-		return fmt.Errorf("start zstd: %w", err)
-	}
-	// On an error neither zstd nor age is closed: their ends would make a shorter archive
-	// that opens cleanly (gardener/etcd-backup-restore's compressor did that for years).
-	if _, err := io.CopyBuffer(onlyWriter{packed}, onlyReader{src}, make([]byte, readBytes)); err != nil {
-		return fmt.Errorf("seal snapshot: %w", err)
-	}
-	if err := packed.Close(); err != nil {
-		return fmt.Errorf("end zstd: %w", err)
+	// On an error age is not closed: its end would make a shorter archive that opens cleanly
+	// (gardener/etcd-backup-restore's compressor did that for years).
+	if err := compress(locked, src, max(1, workers)); err != nil {
+		return Sealed{}, err
 	}
 	if err := locked.Close(); err != nil {
-		return fmt.Errorf("end age: %w", err)
+		return Sealed{}, fmt.Errorf("end age: %w", err)
 	}
-	return nil
+	return Sealed{Bytes: out.n, SHA256: hex.EncodeToString(out.h.Sum(nil)), Codecs: to.Codecs()}, nil
 }
 
 // encrypt returns the writer that encrypts to r's recipients; its Close ends the stream and
@@ -93,8 +82,3 @@ func (t *tally) Write(p []byte) (int, error) {
 type plainCloser struct{ io.Writer }
 
 func (plainCloser) Close() error { return nil }
-
-// onlyWriter and onlyReader hide ReadFrom and WriteTo, so that io.CopyBuffer uses its buffer.
-type onlyWriter struct{ io.Writer }
-
-type onlyReader struct{ io.Reader }

@@ -82,7 +82,7 @@ func (b *Bucket) ReadAll(ctx context.Context, key string, maxBytes int64) ([]byt
 	if err != nil {
 		return nil, Object{}, err
 	}
-	defer r.Close()
+	defer r.Close() //nolint:errcheck // a reader's Close
 	if obj.Size > maxBytes {
 		return nil, Object{}, tooLarge(obj, maxBytes)
 	}

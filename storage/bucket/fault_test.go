@@ -92,7 +92,7 @@ func TestNotFoundIsNotBelievedAlone(t *testing.T) {
 		{"missing", oddStore{}, "missing", ErrNotExist},
 		{"refused, though listed", oddStore{attributes: notFound, reader: noReader}, "there", ErrUnavailable},
 		{"nothing can be listed", oddStore{list: noList}, "missing", ErrUnavailable},
-		{"another key is listed", oddStore{attributes: notFound, reader: noReader}, "ther", ErrNotExist},
+		{"another key is listed", oddStore{attributes: notFound, reader: noReader}, "the", ErrNotExist},
 	}
 	for _, test := range tests {
 		b := odd(t, test.store)

@@ -70,7 +70,7 @@ func createFolder(dir string, sys system) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // its sync is what counts
 	return sys.sync(f)
 }
 

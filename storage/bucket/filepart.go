@@ -54,7 +54,7 @@ func canLink(sys system, folder *os.File) bool {
 	if err != nil {
 		return false
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // nothing was written over it
 	name := partName()
 	if sys.linkNameless(f, folder, name) != nil {
 		return false
@@ -159,7 +159,7 @@ func (p *part) forget() {
 // drop lets go of the part, and of its bytes where they were not published. What Close says no
 // longer matters: the bytes are synced, or not wanted.
 func (p *part) drop() {
-	p.file.Close()
+	p.file.Close() //nolint:errcheck // said above
 	if p.name != "" {
 		p.forget()
 	}

@@ -1,6 +1,7 @@
 package bucket
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -93,11 +94,11 @@ func unlink(folder *os.File, name string) error {
 // error what was tried on which name.
 func retry(op string, folder *os.File, name string, f func() error) error {
 	for {
-		switch err := f(); err {
-		case nil:
+		err := f()
+		if err == nil {
 			return nil
-		case unix.EINTR:
-		default:
+		}
+		if !errors.Is(err, unix.EINTR) {
 			return &fs.PathError{Op: op, Path: path.Join(folder.Name(), name), Err: err}
 		}
 	}

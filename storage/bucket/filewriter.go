@@ -51,7 +51,7 @@ func (w *fileWriter) begin(dir string) (err error) {
 		return err
 	}
 	if w.part, err = w.bucket.newPart(w.folder, w.exclusive); err != nil {
-		w.folder.Close()
+		w.folder.Close() //nolint:errcheck // nothing was written over it
 	}
 	return err
 }
@@ -76,7 +76,7 @@ func (w *fileWriter) Upload(r io.Reader) error {
 
 // Close publishes the object, unless a write failed or the context is done.
 func (w *fileWriter) Close() error {
-	defer w.folder.Close()
+	defer w.folder.Close() //nolint:errcheck // its sync is what counts
 	defer w.part.drop()
 	if w.err != nil {
 		return w.err

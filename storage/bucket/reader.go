@@ -28,13 +28,18 @@ func (r *reader) Read(p []byte) (int, error) {
 	}
 	n, err := r.r.Read(p)
 	r.owed -= int64(n)
-	if err == io.EOF && r.owed <= 0 || err == nil {
+	switch {
+	case err == nil, isEnd(err) && r.owed <= 0:
 		return n, err
-	}
-	if err == io.EOF {
+	case isEnd(err):
 		err = fmt.Errorf("%d bytes missing: %w", r.owed, io.ErrUnexpectedEOF)
 	}
 	return n, fmt.Errorf("read %q: %w", r.key, r.fault(err))
 }
 
 func (r *reader) Close() error { return r.r.Close() }
+
+// isEnd tells the end of a stream from a fault that wraps io.EOF, as a connection's may.
+func isEnd(err error) bool {
+	return err == io.EOF //nolint:errorlint // see above
+}

@@ -99,12 +99,12 @@ func (s *source) Read(p []byte) (int, error) {
 		return 0, s.atEnd()
 	}
 	n, err := s.next(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !isEnd(err) {
 		s.err = err
 		s.cancel()
 		return 0, errSource
 	}
-	s.done = err == io.EOF
+	s.done = isEnd(err)
 	return n, err
 }
 
@@ -123,11 +123,11 @@ func (s *source) next(p []byte) (int, error) {
 	n, err := s.r.Read(p)
 	s.n += int64(n)
 	switch {
-	case err != nil && err != io.EOF:
+	case err != nil && !isEnd(err):
 		return n, err
 	case s.n > s.size:
 		return n, fmt.Errorf("source has more than %d bytes", s.size)
-	case err == io.EOF && s.n < s.size:
+	case isEnd(err) && s.n < s.size:
 		return n, fmt.Errorf("source ended after %d of %d bytes: %w", s.n, s.size, io.ErrUnexpectedEOF)
 	}
 	return n, err

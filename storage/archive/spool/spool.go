@@ -122,32 +122,52 @@ func (f *follower) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	have, err := f.s.wait(f.off)
+	have, err := f.s.wait(f.off, 1)
 	if have == 0 {
 		return 0, err
 	}
-	n, err := f.s.f.ReadAt(p[:min(int64(len(p)), have)], f.off)
+	n, err := f.s.pread(p[:min(int64(len(p)), have)], f.off)
 	f.off += int64(n)
-	if n > 0 || err == nil {
-		return n, nil
-	}
-	return 0, fmt.Errorf("read spool at byte %d: %w", f.off, bare(err))
+	return n, err
 }
 
-// wait returns how many bytes lie behind off, waiting for the first; at the end 0 and why.
-func (s *Spool) wait(off int64) (int64, error) {
+// ReadAt implements io.ReaderAt, waiting until len(p) bytes behind off were written, or End was
+// called. Several goroutines may call it at once.
+func (s *Spool) ReadAt(p []byte, off int64) (int, error) {
+	have, end := s.wait(off, int64(len(p)))
+	n, err := s.pread(p[:min(int64(len(p)), have)], off)
+	if err == nil && n < len(p) {
+		err = end
+	}
+	return n, err
+}
+
+// wait returns how many bytes lie behind off once there are want of them, or no more come. Then
+// err says why: io.EOF, or what End was given, and with that no bytes at all.
+func (s *Spool) wait(off, want int64) (have int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.n == off && !s.ended {
+	for s.n < off+want && !s.ended {
 		s.more.Wait()
 	}
 	switch {
 	case s.err != nil:
 		return 0, s.err
-	case s.n > off:
-		return s.n - off, nil
+	case s.ended && s.n < off+want:
+		err = io.EOF
 	}
-	return 0, io.EOF
+	return max(0, s.n-off), err
+}
+
+func (s *Spool) pread(p []byte, off int64) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := s.f.ReadAt(p, off)
+	if err != nil && n < len(p) {
+		return n, fmt.Errorf("read spool at byte %d: %w", off+int64(n), bare(err))
+	}
+	return n, nil
 }
 
 // bare drops the file name from err: a spool has none that would help.

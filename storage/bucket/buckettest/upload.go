@@ -29,7 +29,7 @@ func brokenSource(t *testing.T, b *bucket.Bucket) {
 		fmt.Errorf("read: %w", io.EOF),
 		context.DeadlineExceeded, // the source's own, not ours
 	}
-	data := pattern(2*partBytes+3, 1)
+	data := pattern(partBytes+3, 1)
 	for _, size := range []int{1000, len(data)} {
 		for i, at := range positions(size) {
 			for j, cause := range faults {
@@ -75,7 +75,7 @@ func wrongLength(t *testing.T, b *bucket.Bucket) {
 }
 
 func cancelledUpload(t *testing.T, b *bucket.Bucket) {
-	data := pattern(2*partBytes+3, 3)
+	data := pattern(partBytes+3, 3)
 	for _, size := range []int{1000, len(data)} {
 		for _, at := range positions(size) {
 			ctx, cancel := context.WithCancel(t.Context())
