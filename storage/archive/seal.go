@@ -30,7 +30,8 @@ type Sealed struct {
 // Seal writes the archive of src to dst, compressing on as many cores as workers says, at least
 // one. src must be a whole snapshot by its own word, io.EOF: a ReadAt that waits for bytes lets
 // Seal follow a snapshot that still grows, and an error from it, at whatever byte, comes back in
-// the chain, and what dst then holds does not open. Memory is bounded by some 45 MiB for each
+// the chain, and what dst then holds does not open: age misses its end, and without age what
+// decompresses misses the snapshot's digest. Memory is bounded by some 45 MiB for each
 // worker. Seal closes neither.
 func Seal(dst io.Writer, src io.ReaderAt, to Recipients, workers int) (Sealed, error) {
 	out := &tally{w: dst, h: sha256.New()}

@@ -265,6 +265,9 @@ func TestAnObjectThatEndsEarlyIsNotWhole(t *testing.T) {
 	}{
 		"an early end": {strings.NewReader("abcd"), io.ErrUnexpectedEOF},
 		"a reset":      {io.MultiReader(strings.NewReader("abcd"), broken{unix.ECONNRESET}), unix.ECONNRESET},
+		"a fault that wraps the end": {
+			io.MultiReader(strings.NewReader("abcd"), broken{fmt.Errorf("tls: %w", io.EOF)}), io.EOF,
+		},
 	}
 	for name, test := range cases {
 		b := odd(t, oddStore{reader: func() (driver.Reader, error) { return oddReader{test.r, 8}, nil }})

@@ -68,6 +68,7 @@ func TestPath(t *testing.T) {
 		{"/ü \n", "", `contains whitespace at position 3: "/ü \n"`},
 		{"/key\u200b", "", `contains whitespace at position 5: "/key\u200b"`},
 		{" ", "", "contains whitespace at position 1"},
+		{"'", "'", ""},
 	})
 }
 

@@ -103,8 +103,8 @@ func TestRedactedIsWhatIsPrinted(t *testing.T) {
 	if got, want := s.Stores.String(), "s3://[redacted]@bucket?session_token=[redacted]"; got != want {
 		t.Errorf("Stores = %q, want %q", got, want)
 	}
-	if got := New().Password.String(); got != "" {
-		t.Errorf("String() of no password = %q, want nothing", got)
+	if got := New().Password.String() + (URL{}).String(); got != "" {
+		t.Errorf("String() of no password and no URL = %q, want nothing", got)
 	}
 }
 

@@ -28,8 +28,8 @@ type inner interface {
 	at() *state
 }
 
-// Get returns the value in force: the zero value where nothing was set and there is no default, or where Validate finds
-// fault with it.
+// Get returns the value in force: the zero value where nothing was set and there is no default. What it returns of a
+// setting that Validate finds fault with is not to be used.
 func (s *Set[T]) Get() T {
 	return s.value
 }
@@ -62,8 +62,8 @@ func (s *Set[T]) Type() string {
 	return placeholder(s.value, s.known().choices)
 }
 
-// put is the one way in. The word of a lower layer than the last is passed over; as is the name under which a flag or
-// an ETCDCTL_ variable was typed.
+// put is the one way in. A layer lower than the one that spoke last is passed over. The name that the user typed is
+// given in as, where the layer and the about do not tell it: for flags and ETCDCTL_ variables.
 func (s *Set[T]) put(l Layer, as string, g given) {
 	if l < s.layer {
 		return

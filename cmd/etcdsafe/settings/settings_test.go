@@ -63,6 +63,9 @@ func faults(t *testing.T, s *Settings, checks ...Check) []string {
 	if !ok {
 		t.Fatalf("Validate() = %T, want Faults", err)
 	}
+	if len(all) == 0 {
+		t.Errorf("Validate() = empty Faults, want nil")
+	}
 	var lines []string
 	for _, f := range all {
 		if !errors.Is(f, ErrConfig) {

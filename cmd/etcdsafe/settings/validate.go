@@ -30,19 +30,21 @@ func (s *Settings) Validate(checks ...Check) error {
 
 // flat takes apart what errors.Join joined.
 func flat(err error) []error {
-	var fault *Fault
-	joined, ok := err.(interface{ Unwrap() []error })
-	switch {
-	case err == nil:
+	switch e := err.(type) { //nolint:errorlint // the outermost error alone is taken apart
+	case nil:
 		return nil
-	case !ok, errors.As(err, &fault) && error(fault) == err:
-		return []error{err}
+	case *Fault:
+		return []error{e}
+	case Faults:
+		return e
+	case interface{ Unwrap() []error }:
+		var all []error
+		for _, inner := range e.Unwrap() {
+			all = append(all, flat(inner)...)
+		}
+		return all
 	}
-	var all []error
-	for _, e := range joined.Unwrap() {
-		all = append(all, flat(e)...)
-	}
-	return all
+	return []error{err}
 }
 
 // Need refuses settings that nobody gave and that have no default. What was given with a fault is not missing.

@@ -43,6 +43,21 @@ func TestChecksAreTakenApart(t *testing.T) {
 	})
 }
 
+func TestCheckMayReturnAnyError(t *testing.T) {
+	err := New().Validate(func(*Settings) error { return fs.ErrInvalid }, func(*Settings) error { return Faults{fs.ErrExist} })
+	if !errors.Is(err, fs.ErrInvalid) || !errors.Is(err, fs.ErrExist) || !errors.Is(err, ErrConfig) {
+		t.Errorf("Validate() = %v, want both errors and ErrConfig in it", err)
+	}
+	if got, want := fmt.Sprint(err), "configuration: invalid argument; file already exists"; got != want {
+		t.Errorf("Validate() = %q, want %q", got, want)
+	}
+}
+
+func TestZeroWhereItWouldEndEverything(t *testing.T) {
+	s := load(t, input{args: []string{"--deadline=0", "--dial-timeout=0s", "--snapshot-if-older-than=0"}})
+	wantFaults(t, faults(t, s), []string{"--deadline: must be more than 0", "--dial-timeout: must be more than 0"})
+}
+
 // Reason is a fault for TestChecksAreTakenApart.
 func (s *Settings) Reason() error {
 	_ = s.Snapshot.Reason.Decode("x")
@@ -67,7 +82,7 @@ func TestReadableNamesAllThatAreNot(t *testing.T) {
 		}
 		return fmt.Errorf("%w", &fs.PathError{Op: "open", Path: path, Err: fs.ErrPermission})
 	}
-	check := Readable(open, &s.Cacert, &s.Cert, &s.Key, &s.ReportFile, &s.PasswordFile)
+	check := Readable(open, &s.ReportFile, &s.PasswordFile, &s.Cacert, &s.Cert, &s.Key)
 	wantFaults(t, faults(t, s, check), []string{
 		`--report-file: contains whitespace`,
 		`--cacert: open "/ca.pem": permission denied`,

@@ -26,8 +26,9 @@ func launch(path string, args, env []string, log *os.File) (*process, error) {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p := &process{cmd: cmd, done: make(chan struct{})}
-	err := p.cmd.Start(); go func(){ defer close(p.done); _ = p.cmd.Wait() }()
-	if err != nil {
+	started := make(chan error)
+	go p.run(started)
+	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
 	return p, nil
