@@ -64,7 +64,7 @@ func (s *Settings) loadKey(path string, raw json.RawMessage) {
 	name := "key " + path + " in " + s.file
 	switch {
 	case i < 0:
-		s.refuse(name, "is no setting%s", didYouMean(path, s.names(func(a *about) string { return a.key })))
+		s.refuse(name, "is no setting%s", DidYouMean(path, s.names(func(a *about) string { return a.key })))
 	case s.fields[i].at().about.key == "":
 		s.refuse(name, "is not for the file: set %s", s.fields[i].at().about.env)
 	default:

@@ -54,7 +54,7 @@ func (s *Settings) refuseUnknown(vars map[string]string) {
 		case link.MatchString(name):
 			links = append(links, name)
 		default:
-			s.refuse(name, "is no setting%s", didYouMean(name, s.names(func(a *about) string { return a.env })))
+			s.refuse(name, "is no setting%s", DidYouMean(name, s.names(func(a *about) string { return a.env })))
 		}
 	}
 	if links != nil {

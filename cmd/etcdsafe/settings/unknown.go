@@ -2,8 +2,9 @@ package settings
 
 import "strings"
 
-// didYouMean names the candidate nearest to name, or says nothing where none is near.
-func didYouMean(name string, candidates []string) string {
+// DidYouMean is "; nearest is " and the candidate that was probably meant, or nothing where none is near. It takes
+// variables, flags and keys alike.
+func DidYouMean(name string, candidates []string) string {
 	best, distance := "", max(3, len(plain(name))/3+1)
 	for _, c := range candidates {
 		if d := apart(plain(name), plain(c)); d < distance {
@@ -59,6 +60,3 @@ func apart(a, b string) int {
 	}
 	return row[len(b)]
 }
-
-// DidYouMean is "; nearest is " and the candidate that was probably meant, or nothing where none is near.
-func DidYouMean(name string, candidates []string) string { return didYouMean(name, candidates) }

@@ -17,12 +17,12 @@ func TestDidYouMean(t *testing.T) {
 		"":                 "",
 		"prune.keepDaily":  "",
 	} {
-		got := didYouMean(name, candidates)
+		got := DidYouMean(name, candidates)
 		if want != "" {
 			want = "; nearest is " + want
 		}
 		if got != want {
-			t.Errorf("didYouMean(%q) = %q, want %q", name, got, want)
+			t.Errorf("DidYouMean(%q) = %q, want %q", name, got, want)
 		}
 	}
 }
