@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	mathrand "math/rand/v2"
 	"os"
@@ -61,7 +62,24 @@ func open(archive []byte, want Expect, ids Identities) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close()
-	return io.ReadAll(r)
+	got, err := io.ReadAll(r)
+	// Both ways of reading must come to the same.
+	again, copyErr := copied(archive, want, ids)
+	if (err == nil) != (copyErr == nil) || err == nil && !bytes.Equal(got, again) {
+		return nil, fmt.Errorf("Read gave %d bytes and %w, WriteTo %d and %w", len(got), err, len(again), copyErr)
+	}
+	return got, errors.Join(err, copyErr)
+}
+
+func copied(archive []byte, want Expect, ids Identities) ([]byte, error) {
+	r, err := Open(bytes.NewReader(archive), want, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	var out bytes.Buffer
+	_, err = io.Copy(&out, r)
+	return out.Bytes(), err
 }
 
 func TestDigestKnowsWholeSnapshotsHoweverTheyAreCut(t *testing.T) {

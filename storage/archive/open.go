@@ -46,7 +46,9 @@ type Reader struct {
 	source *meter
 	zstd   *zstd.Decoder
 	digest *Digest
-	err    error
+
+	decoded int64
+	err     error
 }
 
 // Open begins to read the archive in src, promised to be want. The error wraps ErrKey where no
@@ -98,22 +100,72 @@ func unlock(src io.Reader, codecs []string, ids Identities) (io.Reader, error) {
 
 // Read implements io.Reader. After an error it goes on returning that error.
 func (r *Reader) Read(p []byte) (int, error) {
+	n, err := r.decode(p)
+	r.digest.take(p[:n])
+	if errors.Is(err, io.EOF) {
+		r.err = r.end()
+	}
+	return n, r.err
+}
+
+// WriteTo implements io.WriterTo, for io.Copy: a goroutine of its own hashes while the next
+// bytes are decompressed. An error of w comes back in the chain. It does not return before
+// that goroutine has ended.
+func (r *Reader) WriteTo(w io.Writer) (total int64, err error) {
+	buffers := [2][]byte{make([]byte, readBytes), make([]byte, readBytes)}
+	hashed := make(chan struct{}, 1)
+	hashed <- struct{}{}
+	for i := 0; ; i++ {
+		p := buffers[i%2]
+		n, err := r.fill(p)
+		<-hashed
+		go func() { r.digest.take(p[:n]); hashed <- struct{}{} }()
+		written, writeErr := w.Write(p[:n])
+		total += int64(written)
+		if err == nil && writeErr == nil {
+			continue
+		}
+		<-hashed
+		if writeErr != nil {
+			return total, fmt.Errorf("write snapshot: %w", writeErr)
+		}
+		if errors.Is(err, io.EOF) {
+			r.err = r.end()
+		}
+		if errors.Is(r.err, io.EOF) {
+			return total, nil
+		}
+		return total, r.err
+	}
+}
+
+// fill reads until p is full or the snapshot ends.
+func (r *Reader) fill(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var more int
+		more, err = r.decode(p[n:])
+		n += more
+	}
+	return n, err
+}
+
+// decode returns the next bytes; nobody has looked at them yet. At the end it returns io.EOF
+// without setting r.err, which end does.
+func (r *Reader) decode(p []byte) (int, error) {
 	if r.err != nil {
 		return 0, r.err
 	}
 	n, err := r.zstd.Read(p)
-	r.digest.take(p[:n])
-	if r.digest.Bytes() > r.want.SnapshotBytes {
+	r.decoded += int64(n)
+	if r.decoded > r.want.SnapshotBytes {
 		r.err = fmt.Errorf("snapshot is longer than the %d bytes promised: %w", r.want.SnapshotBytes, ErrCorrupt)
 		return 0, r.err
 	}
-	switch {
-	case errors.Is(err, io.EOF):
-		r.err = r.end()
-	case err != nil:
-		r.err = r.source.blame(fmt.Errorf("read archive at snapshot byte %d: %w", r.digest.Bytes(), err))
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = r.source.blame(fmt.Errorf("read archive at snapshot byte %d: %w", r.decoded, err))
+		err = r.err
 	}
-	return n, r.err
+	return n, err
 }
 
 // end compares what passed with what was promised: io.EOF where all fits.
