@@ -24,8 +24,9 @@ var errSource = errors.New("source broke off")
 
 // Upload stores r under key. r must yield exactly size bytes and then io.EOF. A key that is
 // taken is ErrExists. After an error nothing is visible under key that was not there before,
-// with one exception that no client can rule out: a store whose answer was lost may have done
-// it, so after ErrUnavailable the object may be there, and then it is whole.
+// with one exception that no client can rule out: a store whose answer was lost, or no longer
+// waited for, may have done it. So after ErrUnavailable or a cancel that came once r had ended,
+// the object may be there, and then it is whole.
 //
 // An error of r comes back in the chain as it is, not marked as the store's. One byte too few
 // is io.ErrUnexpectedEOF. Upload does not touch r after it has returned.
