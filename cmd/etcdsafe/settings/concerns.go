@@ -19,13 +19,13 @@ type Common struct {
 // Store is where archives lie, and whose they are.
 type Store struct {
 	Cluster Set[string] `split_words:"true" desc:"the cluster's name in every store"`
-	Stores  Set[URLs]   `split_words:"true" desc:"store URLs, the first is read first, e.g. s3://bucket/prefix"`
+	Stores  Set[URLs]   `split_words:"true" desc:"store URLs, the first is read first, e.g. file:///backups"`
 }
 
 // Job is what every job has.
 type Job struct {
 	DryRun   Set[bool]          `split_words:"true" preset:"false" desc:"change nothing, print the report of what would be done"`
-	Deadline Set[time.Duration] `split_words:"true" preset:"2h" positive:"true" desc:"time for the whole job, which then ends with exit 16 (defrag: 6h unless set)"`
+	Deadline Set[time.Duration] `split_words:"true" preset:"2h" positive:"true" desc:"time for the whole job, which then ends with exit 16"`
 }
 
 // Etcd is how to reach the cluster's members.

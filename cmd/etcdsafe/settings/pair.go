@@ -44,7 +44,7 @@ func pair(s, between string) (a, b int, ok bool) {
 	x, errX := strconv.ParseUint(left, 10, 32)
 	y, errY := strconv.ParseUint(right, 10, 32)
 	ok = ok && errX == nil && errY == nil && max(x, y) < math.MaxUint32
-	return int(x), int(y), ok //nolint:gosec // 32 bits, see above
+	return int(x), int(y), ok
 }
 
 func parseTime(g given) (time.Time, error) {

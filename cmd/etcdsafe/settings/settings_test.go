@@ -59,8 +59,8 @@ func faults(t *testing.T, s *Settings, checks ...Check) []string {
 	if !errors.Is(err, ErrConfig) {
 		t.Errorf("Validate() = %v, want an ErrConfig", err)
 	}
-	all, ok := err.(Faults)
-	if !ok {
+	var all Faults
+	if !errors.As(err, &all) {
 		t.Fatalf("Validate() = %T, want Faults", err)
 	}
 	if len(all) == 0 {
