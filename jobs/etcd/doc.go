@@ -7,6 +7,6 @@
 // a second dial could reach somebody else, and a snapshot's response does not say who sent it.
 // So the id that a Conn told when it was opened holds until it is closed.
 //
-// The package is the only importer of etcd's client. It never takes a proxy, never changes a
-// cluster, and never prints a password.
+// The package is the only importer of etcd's client. It never takes a proxy, never prints a password,
+// and changes a cluster by Fill alone, which is for those that are thrown away.
 package etcd

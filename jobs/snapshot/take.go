@@ -127,6 +127,22 @@ func (r *run) takeFrom(ctx context.Context, c *etcd.Cluster, cand etcd.Candidate
 // cores beside the member itself, twice as long.
 const followFrom = 4
 
+// maxSealers bounds sealing's memory, some 45 MiB each; two outrun any member's stream.
+const maxSealers = 2
+
+// until reads at, until ctx ends: sealing a large snapshot must not outlive a SIGTERM.
+type until struct {
+	ctx context.Context //nolint:containedctx // of the one call that it is made for
+	r   io.ReaderAt
+}
+
+func (u until) ReadAt(p []byte, off int64) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	return u.r.ReadAt(p, off)
+}
+
 // fill makes both spools: the stream into one, its seal into the other, behind it.
 func (r *run) fill(ctx context.Context, conn *etcd.Conn, t *taken) (err error) {
 	if t.raw, err = spool.New(r.Place); err != nil {
@@ -141,7 +157,7 @@ func (r *run) fill(ctx context.Context, conn *etcd.Conn, t *taken) (err error) {
 		if runtime.GOMAXPROCS(0) < followFrom {
 			<-streamed
 		}
-		sealing <- r.seal(t)
+		sealing <- r.seal(ctx, t)
 	}()
 	streamErr := r.stream(ctx, conn, t)
 	t.raw.End(streamErr)
@@ -156,8 +172,8 @@ func (r *run) fill(ctx context.Context, conn *etcd.Conn, t *taken) (err error) {
 	return nil
 }
 
-func (r *run) seal(t *taken) error {
-	sealed, err := archive.Seal(t.sealed, t.raw, r.Recipients, runtime.GOMAXPROCS(0))
+func (r *run) seal(ctx context.Context, t *taken) error {
+	sealed, err := archive.Seal(t.sealed, until{ctx, t.raw}, r.Recipients, min(runtime.GOMAXPROCS(0), maxSealers))
 	if err != nil {
 		// Unblocks nobody, but a stream that nobody can seal is not worth holding a member for.
 		t.raw.End(err)

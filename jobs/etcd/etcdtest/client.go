@@ -117,10 +117,11 @@ func (c *Cluster) MoveLeader(t testing.TB, to int) {
 		t.Fatalf("move leader from %d to %d: %v", from, to, err)
 	}
 	err := poll(ctx, 20*time.Millisecond, func() error {
-		if leads, err := c.Members[to].metric(ctx, "etcd_server_is_leader"); err != nil || leads != 1 {
-			return fmt.Errorf("member %d does not lead: %v", to, err)
+		leads, err := c.Members[to].metric(ctx, "etcd_server_is_leader")
+		if err == nil && leads != 1 {
+			err = fmt.Errorf("member %d does not lead", to)
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		t.Fatalf("move leader from %d to %d: %v", from, to, err)

@@ -22,6 +22,7 @@ type link struct {
 func (l *link) carry(src, dst *net.TCPConn, down bool) {
 	buf := make([]byte, 32<<10)
 	var held []byte // read, and not yet allowed or able to pass
+	var end error   // as held, of the stream's end
 	for !l.p.done() {
 		// First the deadlines, then the rules: who changes rules does it the other way round,
 		// so that none is missed.
@@ -36,12 +37,15 @@ func (l *link) carry(src, dst *net.TCPConn, down bool) {
 			l.wait(r.changed, nil)
 			continue
 		}
+		if end != nil {
+			l.ended(dst, end)
+			return
+		}
 		if len(held) == 0 {
 			n, err := src.Read(buf[:min(int64(len(buf)), r.room, chunk(r.rate))])
 			held = buf[:n]
 			if n == 0 && !errors.Is(err, os.ErrDeadlineExceeded) {
-				l.ended(dst, err)
-				return
+				end = err
 			}
 			continue // the rules may have changed while we read
 		}
@@ -121,19 +125,22 @@ func (l *link) cut(how Cut) {
 func (l *link) drain() {
 	ctx, stop := context.WithTimeout(context.Background(), 2*time.Second)
 	defer stop()
-	raw, err := l.client.SyscallConn()
-	if err != nil {
-		return
-	}
 	_ = poll(ctx, time.Millisecond, func() error {
-		var unsent int
-		var ask error
-		err := raw.Control(func(fd uintptr) { unsent, ask = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
-		if err != nil || ask != nil || unsent == 0 || l.p.done() {
-			return nil
+		if unsent(l.client) > 0 && !l.p.done() {
+			return os.ErrDeadlineExceeded
 		}
-		return os.ErrDeadlineExceeded
+		return nil
 	})
+}
+
+// unsent is how many bytes the other side has not confirmed; none of a closed connection.
+func unsent(c *net.TCPConn) (bytes int) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) { bytes, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+	return bytes
 }
 
 // interrupt wakes both directions out of a read or write.

@@ -3,6 +3,7 @@ package etcdtest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -185,6 +186,9 @@ func TestLearnerCatchesUpWithoutAVote(t *testing.T) {
 				m := c.AddLearner(t)
 				if c.Members[len(c.Members)-1] != m || !m.Learner {
 					t.Fatal("the learner is not the last of Members, or is no learner")
+				}
+				if voters := c.Client(t).Endpoints(); len(voters) != len(c.Members)-1 || slices.Contains(voters, m.ListenURL) {
+					t.Errorf("a client of the voters has the endpoints %q; the learner is %s", voters, m.ListenURL)
 				}
 				status, err := c.ClientAs(t, "", "", len(c.Members)-1).Status(t.Context(), m.ListenURL)
 				if err != nil || !status.IsLearner || status.Header.Revision < last || status.Header.MemberId != m.ID {

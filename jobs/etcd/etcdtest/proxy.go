@@ -281,18 +281,13 @@ func (p *Proxy) rules(l *link, down bool, held int) rules {
 	return r
 }
 
-// wrote takes back what was granted down and not written, and lets the other direction know
-// when a stall is reached.
+// wrote takes back what was granted down and not written.
 func (p *Proxy) wrote(l *link, r rules, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.bytes -= r.grant - int64(n)
-	if p.fault != r.fault {
-		return // carried was set to zero with the new one
-	}
-	l.carried -= r.grant - int64(n)
-	if p.fault.action == stall && l.carried >= p.fault.after {
-		l.interrupt()
+	if p.fault == r.fault { // else carried began again with the new one
+		l.carried -= r.grant - int64(n)
 	}
 }
 

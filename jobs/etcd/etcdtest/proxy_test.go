@@ -146,6 +146,37 @@ func TestProxyCutsWithTheClientStillWriting(t *testing.T) {
 	if got, err := io.ReadAll(c); !bytes.Equal(got, sent[:1000]) || err != nil {
 		t.Errorf("got %d bytes and %v, want 1000 and an orderly end", len(got), err)
 	}
+	for range 50 { // more than all buffers on the way hold
+		if _, err := c.Write(make([]byte, 1<<20)); err != nil {
+			t.Fatalf("write after the orderly end: %v", err)
+		}
+	}
+}
+
+func TestProxyCutsAClientThatDoesNotRead(t *testing.T) {
+	addr, _ := source(t, 64<<20)
+	p := NewProxy(t, addr)
+	c := dial(t, p.Addr)
+	if _, err := c.Write([]byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	before, same := int64(0), 0
+	waitFor(t, "full buffers", func() bool {
+		now := p.Bytes()
+		if same++; now != before || now == 0 {
+			before, same = now, 0
+		}
+		return same == 10 // a fifth of a second without a byte
+	})
+	p.CutAfter(1000, FIN) // a write is under way; what it did not write is not carried yet
+	waitFor(t, "new count", func() bool { return p.Bytes() != before })
+	want := p.Bytes()
+	if want >= before+1000 || want < before-32<<10 {
+		t.Errorf("counted %d before the fault, and then %d", before, want)
+	}
+	if got, err := io.ReadAll(c); int64(len(got)) != want || p.Bytes() != want || err != nil {
+		t.Errorf("got %d bytes and %v, counted %d; want %d", len(got), err, p.Bytes(), want)
+	}
 }
 
 func TestProxyCutsOpenConnectionsFromNowOn(t *testing.T) {
@@ -193,45 +224,52 @@ func TestProxyCutsOnce(t *testing.T) {
 }
 
 func TestProxyStallsUntilHealed(t *testing.T) {
-	heard := make(chan string, 10)
-	sent := bytes.Repeat([]byte("x"), 50_000)
-	addr := serve(t, func(c *net.TCPConn) {
-		_, _ = c.Write(sent)
-		all, _ := io.ReadAll(c)
-		heard <- string(all)
-	})
-	p := NewProxy(t, addr)
-	p.StallAfter(1234)
-	c := dial(t, p.Addr)
-	if _, err := io.ReadFull(c, make([]byte, 1234)); err != nil {
-		t.Fatalf("read before the stall: %v", err)
+	for _, said := range []string{"lost in the cable", ""} { // the end alone does not get through either
+		heard := make(chan string, 1)
+		sent := bytes.Repeat([]byte("x"), 50_000)
+		addr := serve(t, func(c *net.TCPConn) {
+			_, _ = c.Write(sent)
+			all, _ := io.ReadAll(c)
+			heard <- string(all)
+		})
+		p := NewProxy(t, addr)
+		p.StallAfter(1234)
+		c := dial(t, p.Addr)
+		if _, err := io.ReadFull(c, make([]byte, 1234)); err != nil {
+			t.Fatalf("read before the stall: %v", err)
+		}
+		if _, err := io.WriteString(c, said); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		checkSilence(t, c)
+		if len(heard) > 0 {
+			t.Error("the server heard the client's end in the stall")
+		}
+		p.Heal(t)
+		if rest, err := io.ReadAll(c); len(rest) != len(sent)-1234 || err != nil {
+			t.Errorf("after Heal: %d bytes and %v", len(rest), err)
+		}
+		waitFor(t, "end at the server", func() bool { return len(heard) > 0 })
+		if got := <-heard; got != said {
+			t.Errorf("the server heard %q, want %q", got, said)
+		}
 	}
-	if _, err := io.WriteString(c, "lost in the cable"); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.CloseWrite(); err != nil {
-		t.Fatal(err)
-	}
+}
+
+// checkSilence reads for a moment, and wants nothing.
+func checkSilence(t *testing.T, c *net.TCPConn) {
+	t.Helper()
 	if err := c.SetReadDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := c.Read(make([]byte, 1)); n != 0 || !isTimeout(err) {
 		t.Errorf("read in the stall: %d bytes and %v", n, err)
 	}
-	select {
-	case got := <-heard:
-		t.Errorf("the server heard %q, and the end, in the stall", got)
-	default:
-	}
-	p.Heal(t)
 	if err := c.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
-	}
-	if rest, err := io.ReadAll(c); len(rest) != len(sent)-1234 || err != nil {
-		t.Errorf("after Heal: %d bytes and %v", len(rest), err)
-	}
-	if got := <-heard; got != "lost in the cable" {
-		t.Errorf("the server heard %q", got)
 	}
 }
 
