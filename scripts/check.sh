@@ -28,7 +28,7 @@ go mod tidy -diff
 
 step golangci-lint
 tools=$(scripts/tools.sh lint)
-"$tools/golangci-lint" run ./...
+"$tools/golangci-lint" run --allow-parallel-runners ./...
 
 step shellcheck
 if ! command -v shellcheck >/dev/null; then

@@ -14,7 +14,7 @@ USAGE
 [[ ${1:-} == -h || ${1:-} == --help ]] && { usage; exit; }
 cd "$(dirname "$0")/.."
 scripts/debian.sh zstd
-ETCDSAFE_TOOLS=$(scripts/tools.sh etcd35 etcd36 etcd37 age)
+ETCDSAFE_TOOLS=$(scripts/tools.sh etcd35 etcd36 etcd37 age lint)
 export ETCDSAFE_TOOLS
 packages=(./...)
 for a in "$@"; do
