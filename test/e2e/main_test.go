@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,7 +81,7 @@ func (u *user) run(want int, args ...string) (stdout, stderr string) {
 	u.t.Helper()
 	cmd := exec.CommandContext(u.t.Context(), binary, args...)
 	var out, story bytes.Buffer
-	cmd.Env, cmd.Stdout, cmd.Stderr = append(u.etcd, u.settings...), &out, &story
+	cmd.Env, cmd.Stdout, cmd.Stderr = slices.Concat(u.settings, u.etcd), &out, &story
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

@@ -86,7 +86,7 @@ func writes(t *testing.T, c *etcdtest.Cluster) (stop func()) {
 		for i := 0; ctx.Err() == nil; i++ {
 			key := fmt.Sprintf("/registry/leases/l%d", i%100)
 			if _, err := client.Put(ctx, key, fmt.Sprint(i)); err == nil && i%7 == 0 {
-				client.Delete(ctx, key) //nolint:errcheck // load
+				client.Delete(ctx, key)
 			}
 		}
 	})
