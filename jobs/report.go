@@ -59,7 +59,7 @@ const (
 func (r *Report) End(now time.Time, code int, err error) {
 	r.Finished, r.ExitCode = now.UTC(), code
 	if err != nil {
-		r.Error = strings.Join(strings.Fields(err.Error()), " ")
+		r.Error = OneLine(err)
 	}
 	switch {
 	case code == exitOK && r.Skip:
@@ -73,6 +73,17 @@ func (r *Report) End(now time.Time, code int, err error) {
 	default:
 		r.Result = Failed
 	}
+}
+
+// OneLine is the text of err on one line: joined errors stand on one each.
+func OneLine(err error) string {
+	var lines []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.Join(strings.Fields(line), " "); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "; ")
 }
 
 // Blame sets the cause unless a weightier one is set, and notes why.

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
+	"github.com/etcdsafe/etcdsafe/jobs"
 )
 
 // process is what a command may know of the process that it runs in.
@@ -121,14 +121,12 @@ func (c *cli) complain(err error) {
 	var faults settings.Faults
 	if errors.As(err, &faults) {
 		for _, f := range faults {
-			fmt.Fprintf(c.stderr, "etcdsafe: %s\n", oneLine(f))
+			fmt.Fprintf(c.stderr, "etcdsafe: %s\n", jobs.OneLine(f))
 		}
 		return
 	}
-	fmt.Fprintf(c.stderr, "etcdsafe: %s\n", oneLine(err))
+	fmt.Fprintf(c.stderr, "etcdsafe: %s\n", jobs.OneLine(err))
 }
-
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 // load reads all layers of the settings and checks them.
 func (c *cli) load(checks ...settings.Check) error {

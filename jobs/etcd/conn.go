@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -64,6 +65,10 @@ func connect(ctx context.Context, cfg Config, a address) (*Conn, error) {
 	return c, nil
 }
 
+// keepAlive is how often a silent connection is tried, and how long an answer may take. etcd
+// refuses less than 5 s (--grpc-keepalive-min-time).
+const keepAlive = 10 * time.Second
+
 // login makes etcd's client over w. It is given a plain endpoint whatever the wire is: the
 // handshake is done.
 func (c *Conn) login(ctx context.Context, w *wire) error {
@@ -71,8 +76,8 @@ func (c *Conn) login(ctx context.Context, w *wire) error {
 		Context:              c.alive,
 		Endpoints:            []string{"http://" + c.addr.hostPort},
 		DialTimeout:          c.cfg.timeout(),
-		DialKeepAliveTime:    10e9,
-		DialKeepAliveTimeout: 10e9,
+		DialKeepAliveTime:    keepAlive,
+		DialKeepAliveTimeout: keepAlive,
 		Username:             c.cfg.User,
 		Password:             c.cfg.Password,
 		Logger:               zap.NewNop(),

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -46,6 +47,8 @@ func (c Config) hint(err error) string {
 		return c.hintOwnCertificate()
 	case errors.As(err, &header):
 		return "the member does not speak TLS (http instead of https?)"
+	case errors.Is(err, io.EOF):
+		return "the member closed the connection (http instead of https, or the reverse?)"
 	case errors.As(err, &dns):
 		return "the name does not resolve"
 	case errors.Is(err, syscall.ECONNREFUSED):

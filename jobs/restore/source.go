@@ -37,6 +37,10 @@ func (r *run) find(ctx context.Context) (*source, error) {
 			faults = append(faults, err)
 			continue
 		}
+		for _, fault := range faults {
+			r.report.Warnings = append(r.report.Warnings, fault.Error())
+			r.Log.Warn("store passed over", "err", fault)
+		}
 		for _, p := range found.Passed {
 			r.report.Warnings = append(r.report.Warnings, fmt.Sprintf("archive %s was passed over: %s", p.ID, p.Why))
 			r.Log.Warn("archive passed over", "archive", p.ID, "err", p.Why)
