@@ -95,7 +95,8 @@ func (c Config) hintOwnCertificate() string {
 	return "the member does not trust our client certificate"
 }
 
-// hintAuth knows etcd's own refusals by their text: they come as gRPC codes that several share.
+// hintAuth knows etcd's own refusals by their text: they come as gRPC codes that several share,
+// and from 3.5 as code Unknown with "auth:" before the text instead of "etcdserver:".
 func hintAuth(text string) string {
 	for _, h := range []struct {
 		err  error
@@ -103,10 +104,11 @@ func hintAuth(text string) string {
 	}{
 		{rpctypes.ErrAuthFailed, "wrong user or password"},
 		{rpctypes.ErrPermissionDenied, "the user lacks the right; snapshot, HashKV and defragment need the role root"},
+		{rpctypes.ErrUserNotFound, "the cluster has no such user"},
 		{rpctypes.ErrUserEmpty, "the cluster wants a login (--user, --password-file)"},
 		{rpctypes.ErrNoLeader, "the cluster has no leader"},
 	} {
-		if strings.Contains(text, h.err.Error()) {
+		if strings.Contains(text, strings.TrimPrefix(h.err.Error(), "etcdserver: ")) {
 			return h.hint
 		}
 	}

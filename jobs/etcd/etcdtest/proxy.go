@@ -82,8 +82,9 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	return p
 }
 
-// CutAfter ends every connection once it has carried n bytes more; none is reached by 0: the
-// open ones end now, and later ones before their first byte. The client gets exactly n.
+// CutAfter ends every connection once it has carried n bytes more, of which the client gets
+// each: with 0 the open ones end now, and later ones before their first byte. A reset may
+// then reach a client that still connects, and be its dial's error.
 func (p *Proxy) CutAfter(n int64, how Cut) {
 	p.set(fault{action: cut, cut: how, after: n})
 }
