@@ -104,7 +104,7 @@ func (r *run) checkFolder(ctx context.Context, src *source, scratch string, b bu
 	}
 	defer db.Close() //nolint:errcheck // a reader's Close
 	want := src.facts
-	got, err := r.Child.Inspect(ctx, db, dbfile.Query{Revision: want.HashRevision, CompactRevision: want.HashCompact})
+	got, err := r.Child.Inspect(ctx, db, dbfile.Query{Revision: want.HashRevision, CompactRevision: want.HashCompact, KeysOnly: true})
 	if err != nil {
 		return fmt.Errorf("check restored folder: %w", err)
 	}

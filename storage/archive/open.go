@@ -63,7 +63,9 @@ func Open(src io.Reader, want Expect, ids Identities) (*Reader, error) {
 	if err != nil {
 		return nil, source.blame(err)
 	}
-	dec, err := zstd.NewReader(packed, zstd.WithDecoderMaxWindow(windowBytes), zstd.WithDecoderLowmem(true))
+	// One goroutine: WriteTo gives the other core to the digest, and the decoder's own
+	// goroutines were slower than none.
+	dec, err := zstd.NewReader(packed, zstd.WithDecoderMaxWindow(windowBytes), zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(1))
 	if err != nil {
 		return nil, source.blame(fmt.Errorf("open zstd: %w", err))
 	}

@@ -24,7 +24,9 @@ type Query struct {
 	// Warm reads the file through once before it is walked. Walking a cold mapping was a
 	// hundred times slower than a warm one.
 	Warm bool
-	// MaxRecentKeys bounds the memory of the walk, 16 bytes for each distinct key written
+	// KeysOnly leaves out the other buckets, and Facts.Hash with them.
+	KeysOnly bool
+	// MaxRecentKeys bounds the memory of the walk, 20 to 25 bytes for each distinct key written
 	// since the last compaction; 4 Mi where 0.
 	MaxRecentKeys int
 }
@@ -109,6 +111,7 @@ func serveInspect(q Query) reply {
 // inspect runs in the child.
 func inspect(f *os.File, q Query) (facts Facts, err error) {
 	debug.SetPanicOnFault(true)
+	debug.SetGCPercent(20) // little is allocated but keySet, which must not be held twice
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("reading pages: %v: %w", r, ErrCorrupt)

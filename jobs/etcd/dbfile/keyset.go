@@ -1,77 +1,89 @@
 package dbfile
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"math/bits"
+)
 
 // keySet remembers keys by a 128-bit hash of each, with seeds of its own: two keys that meet
-// would make a sound file look unequal, once in 10^20 times for a billion keys. It holds
-// 16 bytes a key, in a table at most three quarters full.
+// would make a sound file look unequal, once in 10^20 times for a billion keys. It takes 20 to
+// 25 bytes a key: small tables that grow one at a time, by a quarter, when four fifths full.
 type keySet struct {
-	seeds [2]maphash.Seed
-	slots [][2]uint64
-	n     int
-	limit int
-	full  bool
+	seeds  [2]maphash.Seed
+	shards [256]shard
+	n      int
+	limit  int
+	full   bool
 }
 
+type keyHash [2]uint64
+
 func newKeySet(limit int) *keySet {
-	return &keySet{
-		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
-		slots: make([][2]uint64, 1<<10),
-		limit: limit,
-	}
+	return &keySet{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, limit: limit}
 }
 
 // add says whether key was not there before. Once the limit is reached it sets full, and
 // answers no longer mean anything.
 func (s *keySet) add(key []byte) bool {
-	if s.full {
-		return false
-	}
-	h := s.hash(key)
-	slot := s.find(h)
-	if s.slots[slot] == h {
+	h, shard := s.hash(key)
+	if s.full || shard.has(h) {
 		return false
 	}
 	if s.n == s.limit {
 		s.full = true
 		return false
 	}
-	s.slots[slot] = h
 	s.n++
-	if 4*s.n > 3*len(s.slots) {
-		s.grow()
-	}
+	shard.add(h)
 	return true
 }
 
 func (s *keySet) has(key []byte) bool {
-	h := s.hash(key)
-	return s.slots[s.find(h)] == h
+	h, shard := s.hash(key)
+	return shard.has(h)
 }
 
-func (s *keySet) hash(key []byte) [2]uint64 {
-	h := [2]uint64{maphash.Bytes(s.seeds[0], key), maphash.Bytes(s.seeds[1], key)}
-	if h == [2]uint64{} {
+func (s *keySet) hash(key []byte) (keyHash, *shard) {
+	h := keyHash{maphash.Bytes(s.seeds[0], key), maphash.Bytes(s.seeds[1], key)}
+	if h == (keyHash{}) {
 		h[1] = 1 // zero marks an empty slot
 	}
-	return h
+	return h, &s.shards[h[1]>>56]
 }
 
-// find is the slot that holds h, or the empty one where it belongs.
-func (s *keySet) find(h [2]uint64) uint64 {
-	mask := uint64(len(s.slots) - 1)
-	i := h[0] & mask
-	for s.slots[i] != h && s.slots[i] != [2]uint64{} {
-		i = (i + 1) & mask
+// shard is a table of hashes, those that meet one after another.
+type shard struct {
+	slots []keyHash
+	n     int
+}
+
+// find is the slot that holds h, or the empty one where it belongs. There is always one.
+func (s *shard) find(h keyHash) int {
+	at, _ := bits.Mul64(h[0], uint64(len(s.slots)))
+	i := int(at)
+	for s.slots[i] != h && s.slots[i] != (keyHash{}) {
+		if i++; i == len(s.slots) {
+			i = 0
+		}
 	}
 	return i
 }
 
-func (s *keySet) grow() {
+func (s *shard) has(h keyHash) bool { return s.n > 0 && s.slots[s.find(h)] == h }
+
+func (s *shard) add(h keyHash) {
+	if 5*(s.n+1) > 4*len(s.slots) {
+		s.grow()
+	}
+	s.slots[s.find(h)] = h
+	s.n++
+}
+
+func (s *shard) grow() {
 	old := s.slots
-	s.slots = make([][2]uint64, 2*len(old))
+	s.slots = make([]keyHash, max(16, len(old)+len(old)/4))
 	for _, h := range old {
-		if h != [2]uint64{} {
+		if h != (keyHash{}) {
 			s.slots[s.find(h)] = h
 		}
 	}

@@ -10,8 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// defaultRecentKeys bounds the walk's memory at 16 bytes a key, in a table at most three
-// quarters full.
+// defaultRecentKeys bounds the walk's memory at some 100 MiB.
 const defaultRecentKeys = 4 << 20
 
 // walk computes HashKV without booting etcd (server/storage/mvcc/hash.go, kvHasher): crc32c
@@ -111,8 +110,11 @@ func (w *walk) back(c *bolt.Cursor) error {
 // buckets walks every bucket forwards, and so every page that is in use.
 func (w *walk) buckets(tx *bolt.Tx) error {
 	return tx.ForEach(func(name []byte, b *bolt.Bucket) error {
-		w.all.Write(name)
 		isKey := string(name) == "key"
+		if w.query.KeysOnly && !isKey {
+			return nil
+		}
+		w.all.Write(name)
 		var before []byte
 		c := b.Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
@@ -120,8 +122,10 @@ func (w *walk) buckets(tx *bolt.Tx) error {
 				return fmt.Errorf("bucket %q is out of order at %x: %w", name, k[:min(len(k), 32)], ErrCorrupt)
 			}
 			before = k
-			w.all.Write(k)
-			w.all.Write(v)
+			if !w.query.KeysOnly {
+				w.all.Write(k)
+				w.all.Write(v)
+			}
 			if !isKey {
 				continue
 			}
@@ -151,16 +155,22 @@ func (w *walk) key(k, v []byte) error {
 	if rev.tombstone && rev.main == w.compact {
 		return nil
 	}
-	for _, h := range []struct {
-		to   hash.Hash32
-		take bool
-	}{{w.kept, keep.asked}, {w.compacted, keep.compacted}, {w.before, true}} {
-		if h.take {
-			h.to.Write(k)
-			h.to.Write(v)
-		}
+	if keep.asked {
+		add(w.kept, k, v)
+	}
+	if w.live > 0 {
+		return nil // the other two are for a store without a live key
+	}
+	add(w.before, k, v)
+	if keep.compacted {
+		add(w.compacted, k, v)
 	}
 	return nil
+}
+
+func add(h hash.Hash32, k, v []byte) {
+	h.Write(k)
+	h.Write(v)
 }
 
 // keeps says what an entry is to keep. It must be called for each entry once, in order.
