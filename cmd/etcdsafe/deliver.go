@@ -2,13 +2,18 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"unicode/utf8"
+
+	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
 )
 
 // maxTermination is what Kubernetes keeps of a termination message, in bytes.
@@ -17,6 +22,11 @@ const maxTermination = 4096
 // deliver writes a job's report to stdout, and as JSON to the report file, to Kubernetes'
 // termination log and to Airflow's XCom file, each where it is wanted or there.
 func (c *cli) deliver(out outcome) error {
+	h := out.head()
+	h.Error = settings.Mask(h.Error)
+	for i := range h.Warnings {
+		h.Warnings[i] = settings.Mask(h.Warnings[i])
+	}
 	text, err := json.Marshal(out)
 	if err != nil {
 		return fmt.Errorf("encode report: %w", err)
@@ -108,43 +118,73 @@ func replaceFile(path string, text []byte) error {
 	return nil
 }
 
+// verdictFields are what a shortened report keeps, whatever else must go.
+var verdictFields = []string{"job", "result", "cause", "exitCode", "committed", "cluster", "started", "finished", "error"}
+
 // shorten returns a JSON document of at most most bytes: text as it is where that fits, else
-// with its long fields left out, the longest first, and at last the error cut.
+// without its longest fields, one after another, and at last with its texts cut. Who failed and
+// how always stays.
 func shorten(text []byte, most int) []byte {
 	if len(text) <= most {
 		return text
 	}
-	var doc map[string]any
+	var doc map[string]json.RawMessage
 	if json.Unmarshal(text, &doc) != nil {
-		return []byte(`{}`)
+		return []byte("{}")
 	}
-	for _, field := range []string{"members", "archives", "warnings", "stores", "start", "archive"} {
-		if _, ok := doc[field]; ok {
-			delete(doc, field)
-			doc["shortened"] = true
-			if short, err := json.Marshal(doc); err == nil && len(short) <= most {
-				return short
-			}
-		}
-	}
-	return cutError(doc, most)
-}
-
-// cutError halves the error until the document fits.
-func cutError(doc map[string]any, most int) []byte {
+	doc["shortened"] = json.RawMessage("true")
 	for {
-		short, err := json.Marshal(doc)
-		if err == nil && len(short) <= most {
+		if short := encoded(doc); len(short) <= most {
 			return short
 		}
-		message, _ := doc["error"].(string)
-		if message == "" {
-			return []byte(`{}`)
+		field := longest(doc)
+		if slices.Contains(verdictFields, field) {
+			break
 		}
-		half := message[:len(message)/2]
-		for !utf8.ValidString(half) {
-			half = half[:len(half)-1]
-		}
-		doc["error"] = half
+		delete(doc, field)
 	}
+	for range 8 * len(verdictFields) {
+		if short := encoded(doc); len(short) <= most {
+			return short
+		}
+		field := longest(doc)
+		doc[field] = halved(doc[field])
+	}
+	return []byte("{}")
+}
+
+func encoded(doc map[string]json.RawMessage) []byte {
+	short, err := json.Marshal(doc)
+	if err != nil {
+		return []byte("{}")
+	}
+	return short
+}
+
+// longest is the field that takes most bytes; one that must stay only where no other is left.
+func longest(doc map[string]json.RawMessage) string {
+	weigh := func(field string) int {
+		if slices.Contains(verdictFields, field) || field == "shortened" {
+			return len(doc[field]) - 1<<30
+		}
+		return len(doc[field])
+	}
+	return slices.MaxFunc(slices.Collect(maps.Keys(doc)), func(a, b string) int { return cmp.Compare(weigh(a), weigh(b)) })
+}
+
+// halved cuts a JSON string in the middle; what is no string goes.
+func halved(raw json.RawMessage) json.RawMessage {
+	var text string
+	if json.Unmarshal(raw, &text) != nil {
+		return json.RawMessage("null")
+	}
+	text = text[:len(text)/2]
+	for !utf8.ValidString(text) {
+		text = text[:len(text)-1]
+	}
+	out, err := json.Marshal(text)
+	if err != nil {
+		return json.RawMessage("null")
+	}
+	return out
 }

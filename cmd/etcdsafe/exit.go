@@ -66,6 +66,8 @@ var exitCodes = []struct {
 	{catalog.ErrCorrupt, exitIntegrity},
 	{catalog.ErrFormat, exitIntegrity},
 	{catalog.ErrConflict, exitIntegrity},
+	{bucket.ErrExists, exitIntegrity},
+	{bucket.ErrTooLarge, exitIntegrity},
 	{dbfile.ErrCorrupt, exitIntegrity},
 	{dbfile.ErrCrashed, exitIntegrity},
 

@@ -26,8 +26,9 @@ func drivers() *blob.URLMux {
 	return mux
 }
 
-// stores opens the catalogue of the cluster in every store. The caller closes them by the
-// returned function, which may be called with an error too.
+// stores opens the catalogue of the cluster in every store. One that does not answer is not an
+// error here: each call to it is. The caller closes them by the returned function, which may be
+// called with an error too.
 func (c *cli) stores(ctx context.Context) ([]*catalog.Catalog, func() error, error) {
 	var open []*bucket.Bucket
 	shut := func() error {
@@ -39,11 +40,10 @@ func (c *cli) stores(ctx context.Context) ([]*catalog.Catalog, func() error, err
 	}
 	var out []*catalog.Catalog
 	for _, u := range c.set.Stores.Get() {
-		b, err := drivers().OpenBucket(ctx, u.Full())
+		store, err := openStore(ctx, u.Full())
 		if err != nil {
-			return nil, shut, fmt.Errorf("open store %s: %w", bucket.Redact(u.Full()), err)
+			return nil, shut, c.set.Stores.Errorf("%w", err)
 		}
-		store := bucket.New(b, u.Full())
 		open = append(open, store)
 		cat, err := catalog.Open(store, c.set.Cluster.Get())
 		if err != nil {
@@ -52,6 +52,18 @@ func (c *cli) stores(ctx context.Context) ([]*catalog.Catalog, func() error, err
 		out = append(out, cat)
 	}
 	return out, shut, nil
+}
+
+// openStore refuses a URL that cannot be one.
+func openStore(ctx context.Context, rawURL string) (*bucket.Bucket, error) {
+	b, err := drivers().OpenBucket(ctx, rawURL)
+	switch {
+	case errors.Is(err, bucket.ErrUnavailable):
+		return bucket.Broken(rawURL, err), nil
+	case err != nil:
+		return nil, fmt.Errorf("open store %s: %w", bucket.Redact(rawURL), err)
+	}
+	return bucket.New(b, rawURL), nil
 }
 
 // clusterIsValid and storesAreKnown are faults of the configuration: told before anything is

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,12 @@ func run(ctx context.Context, p process) int {
 	root.SetArgs(p.args)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
-	err := root.ExecuteContext(ctx)
+	began := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { began = true }
+	err := stopped(ctx, root.ExecuteContext(ctx))
+	if err != nil && !began && !errors.Is(err, settings.ErrConfig) {
+		err = usageError(err) // one of cobra's own, before any command began
+	}
 	if !c.ended {
 		c.complain(err)
 		c.code = exitCode(err, "")
@@ -67,9 +73,36 @@ func (c *cli) root() *cobra.Command {
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(helpCommand(root))
+	defer refuseUnknownShells(root)
 	root.AddCommand(c.snapshotCommand(), c.verifyCommand(), c.restoreCommand(), c.listCommand(), c.showCommand(),
 		c.keygenCommand(), c.demoCommand(), c.configCommand(), c.versionCommand())
 	return root
+}
+
+// helpCommand is cobra's, but that it fails where there is nothing to tell.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [command]",
+		Short: "help about a command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usageError(fmt.Errorf("unknown command %q%s", strings.Join(args, " "), suggest(root.SuggestionsFor(args[0]))))
+			}
+			return cmd.Help()
+		},
+	}
+}
+
+// refuseUnknownShells makes `completion SHELL` fail for a shell that cobra does not know.
+func refuseUnknownShells(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "completion" {
+			cmd.Args, cmd.RunE = args(0, 0), func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
 }
 
 // usageError is a fault of the command line itself.
@@ -121,11 +154,11 @@ func (c *cli) complain(err error) {
 	var faults settings.Faults
 	if errors.As(err, &faults) {
 		for _, f := range faults {
-			fmt.Fprintf(c.stderr, "etcdsafe: %s\n", jobs.OneLine(f))
+			fmt.Fprintf(c.stderr, "etcdsafe: %s\n", settings.Mask(jobs.OneLine(f)))
 		}
 		return
 	}
-	fmt.Fprintf(c.stderr, "etcdsafe: %s\n", jobs.OneLine(err))
+	fmt.Fprintf(c.stderr, "etcdsafe: %s\n", settings.Mask(jobs.OneLine(err)))
 }
 
 // load reads all layers of the settings and checks them.

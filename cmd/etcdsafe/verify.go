@@ -22,7 +22,7 @@ func (c *cli) verifyCommand() *cobra.Command {
 		Args: args(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			what := oneOf(args, catalog.Latest)
-			return c.job(cmd.Context(), &verifyReport{verify.Report{Report: jobs.Report{Job: "verify"}}}, c.verify(what),
+			return c.job(cmd.Context(), &verifyReport{verify.Report{Report: jobs.Report{Job: "verify"}, Archives: []verify.ArchiveReport{}}}, c.verify(what),
 				settings.Need(&s.Cluster, &s.Stores), c.levelHasKey, knownName(what, verify.All))
 		},
 	}

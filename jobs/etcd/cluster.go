@@ -41,7 +41,8 @@ type Cluster struct {
 	Quorum  bool     // a majority of voters works together
 	Faults  []error  // endpoints that did not answer
 
-	cfg Config
+	cfg   Config
+	tried map[address]error // and why they did not
 }
 
 // Discover asks all endpoints at once who they are and who else is there, then tries the
@@ -49,7 +50,7 @@ type Cluster struct {
 // configuration's timeout; the error, which wraps ErrUnavailable, comes only when none
 // answers. It needs no quorum.
 func Discover(ctx context.Context, cfg Config) (*Cluster, error) {
-	c := &Cluster{cfg: cfg}
+	c := &Cluster{cfg: cfg, tried: map[address]error{}}
 	answers, err := c.askEndpoints(ctx)
 	if err != nil {
 		return nil, err
@@ -125,6 +126,7 @@ func (c *Cluster) merge(answers []answer) error {
 	for i, a := range answers {
 		if a.err != nil {
 			c.Faults = append(c.Faults, a.err)
+			c.tried[a.at] = a.err
 			continue
 		}
 		if c.ID != 0 && c.ID != a.status.ClusterID {
@@ -156,19 +158,23 @@ func (c *Cluster) reachRest(ctx context.Context) {
 	var wait sync.WaitGroup
 	for i := range c.Members {
 		if c.Members[i].Err != nil {
-			wait.Go(func() { c.Members[i].reach(ctx, c.cfg) })
+			wait.Go(func() { c.Members[i].reach(ctx, c.cfg, c.tried) })
 		}
 	}
 	wait.Wait()
 }
 
-func (m *Member) reach(ctx context.Context, cfg Config) {
+// reach does not try again what did not answer a moment ago.
+func (m *Member) reach(ctx context.Context, cfg Config, tried map[address]error) {
 	if len(m.ClientURLs) == 0 {
 		m.Err = fmt.Errorf("member %s has not started: %w", HexID(m.ID), ErrUnavailable)
 		return
 	}
 	for _, text := range m.ClientURLs {
 		at, err := parseEndpoint(text, cfg.hasTLS())
+		if fault, was := tried[at]; err == nil && was {
+			err = fault
+		}
 		if err != nil {
 			m.Err = err
 			continue
@@ -226,18 +232,38 @@ func (c *Cluster) readsWithConsensus(ctx context.Context, m Member) bool {
 	return errors.Join(err, conn.Close()) == nil
 }
 
-// Connect opens a connection to m by the URL that reached it at discovery, and checks that it
-// is m that answers.
+// Connect opens a connection to m and checks that it is m that answers: by the URL that reached
+// it at discovery, else by its own, else by the first again: a load balancer may need several
+// tries until it chooses m.
 func (c *Cluster) Connect(ctx context.Context, m Member) (*Conn, error) {
 	if m.Err != nil {
 		return nil, m.Err
 	}
-	conn, err := connect(ctx, c.cfg, m.at)
-	if err != nil {
-		return nil, err
+	var faults []error
+	for _, at := range c.ways(m) {
+		conn, err := connect(ctx, c.cfg, at)
+		if err == nil && conn.MemberID() == m.ID {
+			return conn, nil
+		}
+		if err == nil {
+			err = errors.Join(fmt.Errorf("%s: member %s answers, %s was expected: %w", at, HexID(conn.MemberID()), HexID(m.ID), ErrUnavailable), conn.Close())
+		} else if at == m.at {
+			return nil, err // it is dead, not somebody else
+		}
+		faults = append(faults, err)
 	}
-	if conn.MemberID() != m.ID {
-		return nil, errors.Join(fmt.Errorf("%s: member %s answers, %s was expected: %w", m.at, HexID(conn.MemberID()), HexID(m.ID), ErrUnavailable), conn.Close())
+	return nil, faults[0]
+}
+
+// ways lists how to reach m, best first.
+func (c *Cluster) ways(m Member) []address {
+	const again = 8 // by a balancer over three members, m is missed once in 25
+	ways := []address{m.at}
+	for _, text := range m.ClientURLs {
+		at, err := parseEndpoint(text, c.cfg.hasTLS())
+		if _, dead := c.tried[at]; err == nil && !dead && at != m.at {
+			ways = append(ways, at)
+		}
 	}
-	return conn, nil
+	return append(ways, slices.Repeat([]address{m.at}, again)...)
 }

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -64,21 +64,22 @@ func parseEndpoint(s string, tlsFiles bool) (address, error) {
 	if !ok {
 		scheme, rest = "", s
 	}
-	u, err := url.Parse("tcp://" + rest)
-	if err != nil || u.Host == "" {
-		return address{}, fmt.Errorf("endpoint %q: %w: want host:port, IPv6 in brackets", redactEndpoint(s), ErrBadEndpoint)
-	}
+	rest = strings.ReplaceAll(rest, "%25", "%") // an IPv6 zone, as URLs write it
+	host, port, err := net.SplitHostPort(strings.TrimSuffix(rest, "/"))
+	number, portErr := strconv.ParseUint(port, 10, 16)
 	switch {
 	case scheme != "" && scheme != "http" && scheme != "https":
 		return address{}, fmt.Errorf("endpoint %q: scheme %q: %w: want http or https", redactEndpoint(s), scheme, ErrBadEndpoint)
-	case u.User != nil:
+	case strings.Contains(rest, "@"):
 		return address{}, fmt.Errorf("endpoint %q has a user part: %w: use --user", redactEndpoint(s), ErrBadEndpoint)
-	case u.Port() == "" || u.Hostname() == "":
-		return address{}, fmt.Errorf("endpoint %q: host or port is missing: %w", s, ErrBadEndpoint)
-	case u.Path != "" && u.Path != "/", u.RawQuery != "":
-		return address{}, fmt.Errorf("endpoint %q has more than host and port: %w", s, ErrBadEndpoint)
+	case err != nil:
+		return address{}, fmt.Errorf("endpoint %q: %w: want host:port, IPv6 in brackets", s, ErrBadEndpoint)
+	case portErr != nil || number == 0:
+		return address{}, fmt.Errorf("endpoint %q: port %q: %w: want 1 to 65535", s, port, ErrBadEndpoint)
+	case host == "" || strings.ContainsAny(host, "/?#, \t\r\n"):
+		return address{}, fmt.Errorf("endpoint %q: host %q: %w: want host:port and no more", s, host, ErrBadEndpoint)
 	}
-	return address{hostPort: net.JoinHostPort(u.Hostname(), u.Port()), secure: scheme == "https" || scheme == "" && tlsFiles}, nil
+	return address{hostPort: net.JoinHostPort(host, port), secure: scheme == "https" || scheme == "" && tlsFiles}, nil
 }
 
 // redactEndpoint drops what stands before the last @: it may be a password.

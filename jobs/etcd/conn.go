@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ type Conn struct {
 	addr   address
 	client *clientv3.Client
 	remote pb.MaintenanceClient
+	wire   *wire
 	alive  context.Context //nolint:containedctx // ends with the connection, not with a call
 	first  Status
 }
@@ -50,28 +52,80 @@ func HexID(id uint64) string { return strconv.FormatUint(id, 16) }
 func connect(ctx context.Context, cfg Config, a address) (*Conn, error) {
 	raw, err := openWire(ctx, cfg, a)
 	if err != nil {
-		return nil, cfg.explain(ctx, fmt.Sprintf("connect to %s", a), err)
+		return nil, cfg.explain(ctx, fmt.Sprintf("connect to %s", a), firstContact{err})
 	}
 	alive, lost := context.WithCancelCause(context.WithoutCancel(ctx))
-	w := &wire{conn: &watched{Conn: raw}, lost: lost}
-	c := &Conn{cfg: cfg, addr: a, alive: alive}
-	if err := c.login(ctx, w); err != nil {
+	c := &Conn{cfg: cfg, addr: a, alive: alive, wire: &wire{conn: &watched{Conn: raw}, lost: lost}}
+	if err := c.greet(ctx); err != nil {
+		err = c.why(err)
+		if refused := refusal(ctx, cfg, a); refused != nil && errors.Is(err, ErrConnectionLost) {
+			err = refused
+		}
 		lost(ErrConnectionLost)
-		return nil, errors.Join(cfg.explain(ctx, fmt.Sprintf("log in to %s", a), c.why(err)), w.conn.discard())
-	}
-	if c.first, err = c.Status(ctx); err != nil {
-		return nil, errors.Join(err, c.Close())
+		return nil, errors.Join(cfg.explain(ctx, fmt.Sprintf("log in to %s", a), firstContact{err}), c.discard())
 	}
 	return c, nil
+}
+
+// firstContact marks an error of a connection that never served: there a scheme may be wrong.
+type firstContact struct{ error }
+
+func (f firstContact) Unwrap() error { return f.error }
+
+// refusal is why a member refuses our certificate, or nil. In TLS 1.3 it says so only after the
+// handshake, and a client that writes meanwhile may see a broken pipe instead.
+func refusal(ctx context.Context, cfg Config, a address) error {
+	if !a.secure || ctx.Err() != nil {
+		return nil
+	}
+	conn, err := openWire(ctx, cfg, a)
+	if err != nil {
+		return nil
+	}
+	defer conn.Close() //nolint:errcheck // nothing was said
+	if err := conn.SetReadDeadline(time.Now().Add(refusalWait)); err != nil {
+		return nil
+	}
+	_, err = conn.Read(make([]byte, 1))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+// refusalWait is how long a member may take to refuse a certificate.
+const refusalWait = time.Second
+
+// greet logs in and asks who answers.
+func (c *Conn) greet(ctx context.Context) error {
+	if err := c.login(ctx); err != nil {
+		return err
+	}
+	inner, stop := c.bound(ctx)
+	defer stop()
+	inner, done := context.WithTimeout(inner, c.cfg.timeout())
+	defer done()
+	var err error
+	c.first, err = c.status(inner)
+	return err
+}
+
+// discard ends a connection that never served.
+func (c *Conn) discard() error {
+	var err error
+	if c.client != nil {
+		err = c.Close()
+	}
+	return errors.Join(err, c.wire.conn.discard())
 }
 
 // keepAlive is how often a silent connection is tried, and how long an answer may take. etcd
 // refuses less than 5 s (--grpc-keepalive-min-time).
 const keepAlive = 10 * time.Second
 
-// login makes etcd's client over w. It is given a plain endpoint whatever the wire is: the
-// handshake is done.
-func (c *Conn) login(ctx context.Context, w *wire) error {
+// login makes etcd's client over the wire. It is given a plain endpoint whatever the wire is:
+// the handshake is done.
+func (c *Conn) login(ctx context.Context) error {
 	client, err := clientv3.New(clientv3.Config{
 		Context:              c.alive,
 		Endpoints:            []string{"http://" + c.addr.hostPort},
@@ -82,7 +136,7 @@ func (c *Conn) login(ctx context.Context, w *wire) error {
 		Password:             c.cfg.Password,
 		Logger:               zap.NewNop(),
 		MaxUnaryRetries:      1,
-		DialOptions:          []grpc.DialOption{grpc.WithContextDialer(w.dial), grpc.WithNoProxy(), grpc.WithDisableServiceConfig()},
+		DialOptions:          []grpc.DialOption{grpc.WithContextDialer(c.wire.dial), grpc.WithNoProxy(), grpc.WithDisableServiceConfig()},
 	})
 	if err != nil {
 		return err
@@ -96,6 +150,9 @@ func (c *Conn) login(ctx context.Context, w *wire) error {
 func (c *Conn) why(err error) error {
 	if c.alive.Err() != nil {
 		return context.Cause(c.alive)
+	}
+	if fault := c.wire.conn.fault(); fault != nil {
+		return fmt.Errorf("%w: %w", ErrConnectionLost, fault)
 	}
 	return err
 }
@@ -137,20 +194,24 @@ func (c *Conn) short(ctx context.Context, what string, call func(context.Context
 // defragments.
 func (c *Conn) Status(ctx context.Context) (Status, error) {
 	var s Status
-	err := c.short(ctx, "status", func(ctx context.Context) error {
-		r, err := c.remote.Status(ctx, &pb.StatusRequest{})
-		if err != nil {
-			return err
-		}
-		s = Status{
-			ClusterID: r.GetHeader().GetClusterId(), MemberID: r.GetHeader().GetMemberId(),
-			Version: r.GetVersion(), Leader: r.GetLeader(), Term: r.GetRaftTerm(),
-			Index: r.GetRaftIndex(), Applied: r.GetRaftAppliedIndex(), Revision: r.GetHeader().GetRevision(),
-			DBBytes: r.GetDbSize(), InUseBytes: r.GetDbSizeInUse(), Learner: r.GetIsLearner(), Errors: r.GetErrors(),
-		}
-		return nil
+	err := c.short(ctx, "status", func(ctx context.Context) (err error) {
+		s, err = c.status(ctx)
+		return err
 	})
 	return s, err
+}
+
+func (c *Conn) status(ctx context.Context) (Status, error) {
+	r, err := c.remote.Status(ctx, &pb.StatusRequest{})
+	if err != nil {
+		return Status{}, err
+	}
+	return Status{
+		ClusterID: r.GetHeader().GetClusterId(), MemberID: r.GetHeader().GetMemberId(),
+		Version: r.GetVersion(), Leader: r.GetLeader(), Term: r.GetRaftTerm(),
+		Index: r.GetRaftIndex(), Applied: r.GetRaftAppliedIndex(), Revision: r.GetHeader().GetRevision(),
+		DBBytes: r.GetDbSize(), InUseBytes: r.GetDbSizeInUse(), Learner: r.GetIsLearner(), Errors: r.GetErrors(),
+	}, nil
 }
 
 // HashKV is a member's answer about its keys at one revision.

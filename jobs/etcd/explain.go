@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // ErrUnavailable marks a cluster or member that cannot be reached, refuses us, or is not
@@ -41,19 +43,20 @@ func (c Config) hint(err error) string {
 	var alert tls.AlertError
 	var header tls.RecordHeaderError
 	var dns *net.DNSError
+	var first firstContact
 	text := err.Error()
 	switch {
 	case errors.As(err, &alert), strings.Contains(text, "remote error: tls:"):
 		return c.hintOwnCertificate()
 	case errors.As(err, &header):
 		return "the member does not speak TLS (http instead of https?)"
-	case errors.Is(err, io.EOF):
+	case errors.As(err, &first) && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
 		return "the member closed the connection (http instead of https, or the reverse?)"
 	case errors.As(err, &dns):
 		return "the name does not resolve"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there"
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), status.Code(err) == codes.DeadlineExceeded:
 		return "no answer in time"
 	}
 	return hintAuth(text)

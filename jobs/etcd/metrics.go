@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -20,20 +21,44 @@ func (c *Cluster) Defragmenting(ctx context.Context, m Member) (bool, error) {
 	if m.at.hostPort == "" {
 		return false, fmt.Errorf("metrics of member %s: never reached: %w", HexID(m.ID), ErrUnavailable)
 	}
-	ctx, stop := context.WithTimeout(ctx, c.cfg.timeout())
+	inner, stop := context.WithTimeout(ctx, c.cfg.timeout())
 	defer stop()
-	page, err := c.metrics(ctx, m.at)
+	page, err := c.metrics(inner, m.at)
 	if err != nil {
 		return false, c.cfg.explain(ctx, fmt.Sprintf("metrics of %s", m.at), err)
 	}
 	defer page.Close() //nolint:errcheck // a reader's Close
+	busy, err := defragmenting(page, HexID(m.ID))
+	if err != nil {
+		return false, c.cfg.explain(ctx, fmt.Sprintf("metrics of %s", m.at), err)
+	}
+	return busy, nil
+}
+
+// defragmenting reads a page of metrics, which must be that of the member: behind a load
+// balancer it may be another's.
+func defragmenting(page io.Reader, member string) (busy bool, err error) {
+	whose, value := "", ""
 	lines := bufio.NewScanner(io.LimitReader(page, maxMetrics))
 	for lines.Scan() {
-		if value, ok := strings.CutPrefix(lines.Text(), "etcd_disk_defrag_inflight "); ok {
-			return value != "0", nil
+		if id, ok := strings.CutPrefix(lines.Text(), `etcd_server_id{server_id="`); ok {
+			whose, _, _ = strings.Cut(id, `"`)
+		}
+		if v, ok := strings.CutPrefix(lines.Text(), "etcd_disk_defrag_inflight "); ok {
+			value = v
 		}
 	}
-	return false, errors.Join(fmt.Errorf("metrics of %s do not tell of defragmentation: %w", m.at, ErrUnavailable), lines.Err())
+	if err := lines.Err(); err != nil {
+		return false, err
+	}
+	if whose != member {
+		return false, fmt.Errorf("they are those of member %q, not of %s", whose, member)
+	}
+	n, err := strconv.ParseFloat(value, 64)
+	if err != nil {
+		return false, fmt.Errorf("they do not tell of defragmentation: %w", err)
+	}
+	return n != 0, nil
 }
 
 func (c *Cluster) metrics(ctx context.Context, at address) (io.ReadCloser, error) {

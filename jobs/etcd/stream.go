@@ -144,7 +144,7 @@ func (c *chunk) free() {
 	if c.buffer != nil {
 		c.buffer.Free()
 	}
-	c.blob, c.buffer = nil, nil
+	*c = chunk{}
 }
 
 // chunkCodec decodes SnapshotResponse (api/etcdserverpb/rpc.proto: remaining_bytes 2, blob 3)

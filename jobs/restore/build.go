@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -50,6 +51,9 @@ func (r *run) build(ctx context.Context, src *source, raw *spool.Spool) (err err
 	}
 	t = again
 	if r.report.MovedAside, err = t.take(scratch, r.Now()); err != nil {
+		return err
+	}
+	if err := r.Owner.give(r.DataDir); err != nil {
 		return err
 	}
 	r.report.DataDir = r.DataDir
@@ -160,11 +164,15 @@ func (r *run) fetch(ctx context.Context, src *source) error {
 		return err
 	}
 	defer body.Close() //nolint:errcheck // a reader's Close
-	r.report.File = filepath.Join(r.FetchOnly, filepath.Base(m.Archive.Object))
-	if err := writeNew(r.report.File, r.Owner, m.Expect().Sealed(body)); err != nil {
+	file := filepath.Join(r.FetchOnly, filepath.Base(m.Archive.Object))
+	if err := writeNew(file, r.Owner, m.Expect().Sealed(body)); err != nil {
 		return err
 	}
-	return writeNew(filepath.Join(r.FetchOnly, string(m.ID)+".json"), r.Owner, strings.NewReader(string(text)))
+	if err := writeNew(filepath.Join(r.FetchOnly, string(m.ID)+".json"), r.Owner, bytes.NewReader(text)); err != nil {
+		return err
+	}
+	r.report.File = file
+	return nil
 }
 
 // writeNew writes a file of mode 0600 that must not exist: without a name until it is whole

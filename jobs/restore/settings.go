@@ -65,6 +65,9 @@ type peer struct {
 // only after it has copied the database.
 func (p Peers) resolve(name string) (peers, error) {
 	out := peers{cluster: p.InitialCluster, advertise: p.AdvertiseURLs}
+	if strings.Contains(strings.Join(out.advertise, ","), "@") {
+		return out, fmt.Errorf("--initial-advertise-peer-urls have a user part, which etcd does not know: %w", ErrSetting)
+	}
 	if out.cluster == "" {
 		if len(out.advertise) == 0 {
 			out.advertise = []string{"http://localhost:2380"}
@@ -93,6 +96,9 @@ func (p Peers) resolve(name string) (peers, error) {
 func (p *peers) parse() error {
 	for _, part := range strings.Split(p.cluster, ",") {
 		name, text, ok := strings.Cut(part, "=")
+		if strings.Contains(part, "@") {
+			return fmt.Errorf("a peer URL of member %q has a user part, which etcd does not know: %w", name, ErrSetting)
+		}
 		u, err := url.Parse(text)
 		if !ok || name == "" || err != nil || u.Host == "" || u.Port() == "" || (u.Scheme != "http" && u.Scheme != "https") {
 			return fmt.Errorf("--initial-cluster: %q is not name=http(s)://host:port: %w", part, ErrSetting)

@@ -62,8 +62,11 @@ func (r *run) takeFromAny(ctx context.Context, c *etcd.Cluster) (*taken, error) 
 	for _, cand := range order {
 		t, err := r.takeFrom(ctx, c, cand)
 		r.report.tried(cand, t, err)
-		if ctx.Err() != nil || errors.Is(err, spool.ErrNoRoom) || errors.Is(err, spool.ErrPlace) {
-			return nil, errors.Join(err, drop(t), drop(unequal))
+		if ctx.Err() != nil {
+			return nil, errors.Join(context.Cause(ctx), err, drop(t), drop(unequal))
+		}
+		if errors.Is(err, spool.ErrNoRoom) || errors.Is(err, spool.ErrPlace) {
+			return nil, errors.Join(err, drop(unequal))
 		}
 		if err != nil {
 			r.Log.Warn("member gave no snapshot", "member", cand.Member.Name, "err", err)

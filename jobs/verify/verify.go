@@ -171,7 +171,7 @@ func (r *run) archive(ctx context.Context, store *catalog.Catalog, id catalog.ID
 		rep.Receipt = r.receipt(ctx, store, m, began, err)
 	}
 	r.report.Archives = append(r.report.Archives, rep)
-	r.Log.Info("archive verified", "archive", id, "store", store.URL(), "level", r.Level, "reason", rep.Result, "took", r.Now().Sub(began).Round(time.Millisecond).String())
+	r.Log.Info("archive verified", "archive", id, "store", store.URL(), "depth", r.Level, "reason", rep.Result, "took", r.Now().Sub(began).Round(time.Millisecond).String())
 	return err
 }
 

@@ -21,6 +21,7 @@ const pageSize = 1000
 type Bucket struct {
 	blob   *blob.Bucket
 	url    string
+	broken error
 	closed atomic.Bool
 }
 
@@ -30,11 +31,20 @@ func New(b *blob.Bucket, rawURL string) *Bucket {
 	return &Bucket{blob: b, url: Redact(rawURL)}
 }
 
+// Broken stands for a store that could not be opened: each call returns err. So one store that
+// is not there costs its own copy, and not the others'.
+func Broken(rawURL string, err error) *Bucket {
+	return &Bucket{url: Redact(rawURL), broken: err}
+}
+
 // URL returns the bucket's URL as Redact leaves it: fit for logs, reports and errors.
 func (b *Bucket) URL() string { return b.url }
 
 // Close releases the store. Readers that are still open should be closed first.
 func (b *Bucket) Close() error {
+	if b.broken != nil {
+		return nil
+	}
 	b.closed.Store(true)
 	if err := b.blob.Close(); err != nil {
 		return fmt.Errorf("close %q: %w", b.url, unavailable(err))
@@ -51,7 +61,7 @@ type Object struct {
 
 // Stat tells of one object, or returns ErrNotExist.
 func (b *Bucket) Stat(ctx context.Context, key string) (Object, error) {
-	if err := ready(ctx, key); err != nil {
+	if err := b.ready(ctx, key); err != nil {
 		return Object{}, fmt.Errorf("stat %q: %w", key, err)
 	}
 	a, err := b.blob.Attributes(ctx, key)
@@ -64,7 +74,7 @@ func (b *Bucket) Stat(ctx context.Context, key string) (Object, error) {
 // Open returns an object's bytes and what Stat would say of it, or ErrNotExist. The caller
 // closes the reader, which is bound to ctx. It ends in io.EOF only after all Size bytes.
 func (b *Bucket) Open(ctx context.Context, key string) (io.ReadCloser, Object, error) {
-	if err := ready(ctx, key); err != nil {
+	if err := b.ready(ctx, key); err != nil {
 		return nil, Object{}, fmt.Errorf("open %q: %w", key, err)
 	}
 	r, err := b.blob.NewReader(ctx, key, nil)
@@ -118,6 +128,9 @@ func (b *Bucket) list(ctx context.Context, prefix string, see func(Object) bool)
 	if err := checkPrefix(prefix); err != nil {
 		return err
 	}
+	if b.broken != nil {
+		return b.broken
+	}
 	last := ""
 	for token := blob.FirstPageToken; len(token) > 0; {
 		if ctx.Err() != nil {
@@ -162,9 +175,12 @@ func (b *Bucket) lookupFault(ctx context.Context, key string, err error) error {
 }
 
 // ready says why a call must not go to the store.
-func ready(ctx context.Context, key string) error {
+func (b *Bucket) ready(ctx context.Context, key string) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if b.broken != nil {
+		return b.broken
 	}
 	return checkKey(key)
 }

@@ -31,7 +31,7 @@ var errSource = errors.New("source broke off")
 // An error of r comes back in the chain as it is, not marked as the store's. One byte too few
 // is io.ErrUnexpectedEOF. Upload does not touch r after it has returned.
 func (b *Bucket) Upload(ctx context.Context, key string, r io.Reader, size int64) error {
-	if err := ready(ctx, key); err != nil {
+	if err := b.ready(ctx, key); err != nil {
 		return fmt.Errorf("store %q: %w", key, err)
 	}
 	if err := b.upload(ctx, key, r, size); err != nil {

@@ -68,6 +68,9 @@ func (c *Catalog) List(ctx context.Context) ([]Entry, error) {
 // archive, and ErrCorrupt or ErrFormat as DecodeManifest tells.
 func (c *Catalog) Manifest(ctx context.Context, id ID) (Manifest, error) {
 	text, _, err := c.store.ReadAll(ctx, c.keys.manifest(id), maxDocument)
+	if errors.Is(err, bucket.ErrTooLarge) {
+		return Manifest{}, fmt.Errorf("manifest %s in %s: %w: %w", id, c.store.URL(), err, ErrCorrupt)
+	}
 	if err != nil {
 		return Manifest{}, fmt.Errorf("read manifest %s in %s: %w", id, c.store.URL(), err)
 	}
@@ -157,6 +160,10 @@ func (c *Catalog) Receipts(ctx context.Context, id ID, least Level) ([]Receipt, 
 			continue
 		}
 		text, _, err := c.store.ReadAll(ctx, obj.Key, maxDocument)
+		if errors.Is(err, bucket.ErrTooLarge) {
+			faults = append(faults, fmt.Errorf("%q: %w: %w", obj.Key, err, ErrCorrupt))
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read receipt %q in %s: %w", obj.Key, c.store.URL(), err)
 		}

@@ -15,7 +15,7 @@ type Fault struct {
 }
 
 func (f *Fault) Error() string {
-	return f.Name + ": " + f.Err.Error()
+	return Mask(f.Name + ": " + f.Err.Error())
 }
 
 // Unwrap makes a Fault an ErrConfig.

@@ -80,6 +80,6 @@ func (s *Set[T]) put(l Layer, as string, g given) {
 	s.take(l, as, err)
 	s.value, s.shown = v, ""
 	if err == nil {
-		s.shown = show(v, g.text)
+		s.shown = Mask(show(v, g.text))
 	}
 }

@@ -1,0 +1,141 @@
+package etcd
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/etcdsafe/etcdsafe/jobs/etcd/etcdtest"
+)
+
+// TestALostConnectionStaysLost cuts a connection between two calls: each call after it fails at
+// once, and no other connection is made, however well the member is again.
+func TestALostConnectionStaysLost(t *testing.T) {
+	t.Parallel()
+	for _, secure := range []bool{false, true} {
+		for name, how := range map[string]etcdtest.Cut{"reset": etcdtest.RST, "ended": etcdtest.FIN} {
+			t.Run(fmt.Sprintf("%s,secure=%v", name, secure), func(t *testing.T) {
+				t.Parallel()
+				c := etcdtest.Start(t, etcdtest.Options{Proxied: true, TLS: secure})
+				proxy := c.Members[0].Proxy
+				conn := open(t, configOf(c))
+				if _, err := conn.Status(t.Context()); err != nil {
+					t.Fatalf("Status before the cut: %v", err)
+				}
+				before := proxy.Connections()
+				proxy.CutAfter(0, how)
+				waitUntil(t, "the cut", func() bool { return proxy.Cuts() > 0 })
+				wantLost(t, conn)
+				proxy.Heal(t)
+				wantLost(t, conn)
+				if got := proxy.Connections(); got != before {
+					t.Errorf("%d connections were made, want the first alone", got)
+				}
+			})
+		}
+	}
+}
+
+// wantLost makes every kind of call.
+func wantLost(t *testing.T, conn *Conn) {
+	t.Helper()
+	calls := map[string]func() error{
+		"Status":   func() error { _, err := conn.Status(t.Context()); return err },
+		"HashKV":   func() error { _, err := conn.HashKV(t.Context(), 1); return err },
+		"members":  func() error { _, err := conn.members(t.Context()); return err },
+		"Snapshot": func() error { return conn.Snapshot(t.Context(), Stream{To: &sink{}}) },
+	}
+	for name, call := range calls {
+		within(t, 2*time.Second, name, func() {
+			if err := call(); !errors.Is(err, ErrConnectionLost) || !errors.Is(err, ErrUnavailable) {
+				t.Errorf("%s on a lost connection: %v, want ErrConnectionLost and ErrUnavailable", name, err)
+			} else if strings.Contains(err.Error(), "instead of") {
+				t.Errorf("%s on a lost connection: %v, which blames the scheme", name, err)
+			}
+		})
+	}
+}
+
+// TestAMemberThatDiesEndsItsConnection kills the server behind a connection that is idle, and
+// starts it again at the same address.
+func TestAMemberThatDiesEndsItsConnection(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{})
+	conn := open(t, configOf(c))
+	c.Members[0].Kill(t)
+	wantLost(t, conn)
+	c.Members[0].Restart(t)
+	wantLost(t, conn)
+}
+
+// TestAFrozenMemberCostsACallItsTimeout: its connection stays open and nothing answers.
+func TestAFrozenMemberCostsACallItsTimeout(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{})
+	cfg := configOf(c)
+	cfg.Timeout = time.Second
+	conn := open(t, cfg)
+	c.Members[0].Pause(t)
+	within(t, 3*time.Second, "Status", func() {
+		_, err := conn.Status(t.Context())
+		wantFault(t, err, "no answer in time")
+	})
+	c.Members[0].Resume(t)
+	waitUntil(t, "Status after the freeze", func() bool { _, err := conn.Status(t.Context()); return err == nil })
+}
+
+func TestConnectRefusesAnotherMember(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	got := discover(t, configOf(c))
+	m := got.Members[0]
+	m.at, m.ClientURLs = got.Members[1].at, nil
+	_, err := got.Connect(t.Context(), m)
+	wantFault(t, err, HexID(m.ID)+" was expected")
+}
+
+// TestHashKVEqualsTheTestsOwn compares with etcd's own client, at each revision.
+func TestHashKVEqualsTheTestsOwn(t *testing.T) {
+	t.Parallel()
+	for _, version := range etcdtest.Versions {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			c := etcdtest.Start(t, etcdtest.Options{Version: version, TLS: true, Auth: true})
+			c.Put(t, filler(20, 10))
+			conn := open(t, configOf(c))
+			s, err := conn.Status(t.Context())
+			if err != nil || s.Revision < 20 {
+				t.Fatalf("Status = %+v, %v", s, err)
+			}
+			if _, err := c.Client(t).Compact(t.Context(), 5); err != nil {
+				t.Fatalf("Compact: %v", err)
+			}
+			for rev := int64(6); rev <= s.Revision; rev++ {
+				h, err := conn.HashKV(t.Context(), rev)
+				hash, compacted := c.HashKV(t, 0, rev)
+				if err != nil || h != (HashKV{MemberID: c.Members[0].ID, Hash: hash, CompactRevision: compacted}) {
+					t.Errorf("HashKV(%d) = %+v, %v; want %d at %d", rev, h, err, hash, compacted)
+				}
+			}
+			if _, err := conn.HashKV(t.Context(), s.Revision+1); !errors.Is(err, ErrFuture) {
+				t.Errorf("HashKV of a revision to come: %v, want ErrFuture", err)
+			}
+			if _, err := conn.HashKV(t.Context(), 4); err == nil || errors.Is(err, ErrFuture) {
+				t.Errorf("HashKV of a compacted revision: %v, want an error that is not ErrFuture", err)
+			}
+		})
+	}
+}
+
+func TestCloseMayBeCalledAfterALoss(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{})
+	conn := open(t, configOf(c))
+	c.Members[0].Kill(t)
+	wantLost(t, conn)
+	if err := conn.Close(); err != nil {
+		t.Errorf("Close of a lost connection: %v", err)
+	}
+}
