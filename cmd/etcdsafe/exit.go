@@ -77,6 +77,7 @@ var exitCodes = []struct {
 
 	{spool.ErrNoRoom, exitFailed},
 	{spool.ErrFull, exitFailed},
+	{spool.ErrWrite, exitFailed},
 	{syscall.ENOSPC, exitFailed},
 	{dbfile.ErrChild, exitFailed},
 	{catalog.ErrNone, exitFailed},

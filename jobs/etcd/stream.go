@@ -71,7 +71,7 @@ func (c *Conn) streamError(ctx, inner context.Context, done int64, err error) er
 	case errors.As(err, &sink):
 		return fmt.Errorf("%s: %w", what, sink.error)
 	case errors.Is(cause, ErrSlow):
-		return fmt.Errorf("%s: %w", what, cause)
+		return fmt.Errorf("%s: %w: %w", what, cause, ErrUnavailable)
 	}
 	return c.cfg.explain(ctx, what, c.why(err))
 }

@@ -160,19 +160,23 @@ func (r *run) weigh(ctx context.Context, t *taken, a said) (verdict, error) {
 }
 
 // conclude decides over the verdicts, the serving member's first. The snapshot must equal the
-// member it came from; where all were asked, a majority of voters must not differ from it.
+// member it came from; where some differ from it, a majority of voters must agree with it.
 func conclude(verdicts []verdict, voters int) (catalog.Outcome, string) {
 	first := verdicts[0]
 	if first.outcome != catalog.Equal {
 		return first.outcome, first.why
 	}
-	differ, why := 0, ""
+	agree, differ, why := 0, 0, ""
 	for _, v := range verdicts {
-		if v.outcome == catalog.Unequal {
+		switch v.outcome {
+		case catalog.Equal:
+			agree++
+		case catalog.Unequal:
 			differ, why = differ+1, v.why
+		case catalog.Inconclusive, catalog.Off:
 		}
 	}
-	if 2*differ >= voters {
+	if differ > 0 && 2*agree <= voters {
 		return catalog.Unequal, why
 	}
 	return catalog.Equal, why

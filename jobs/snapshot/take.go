@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,15 +59,22 @@ func (r *run) takeFromAny(ctx context.Context, c *etcd.Cluster) (*taken, error) 
 	order, out := c.Candidates()
 	r.report.candidates(order, out)
 	var unequal *taken
-	faults := []error{fmt.Errorf("no member gave a snapshot: %w", etcd.ErrUnavailable)}
+	faults := []error{errNone}
+	if len(order) == 0 {
+		faults = []error{fmt.Errorf("%w: %w", errNone, etcd.ErrUnavailable)}
+	}
 	for _, cand := range order {
 		t, err := r.takeFrom(ctx, c, cand)
 		r.report.tried(cand, t, err)
 		if ctx.Err() != nil {
 			return nil, errors.Join(context.Cause(ctx), err, drop(t), drop(unequal))
 		}
-		if errors.Is(err, spool.ErrNoRoom) || errors.Is(err, spool.ErrPlace) {
-			return nil, errors.Join(err, drop(unequal))
+		if ours(err) && unequal != nil {
+			r.report.Warnings = append(r.report.Warnings, err.Error())
+			return unequal, nil
+		}
+		if ours(err) {
+			return nil, err
 		}
 		if err != nil {
 			r.Log.Warn("member gave no snapshot", "member", cand.Member.Name, "err", err)
@@ -89,6 +97,19 @@ func (r *run) takeFromAny(ctx context.Context, c *etcd.Cluster) (*taken, error) 
 		faults = append(faults, fmt.Errorf("%s: %s", o.Member.Name, o.Why))
 	}
 	return nil, errors.Join(faults...)
+}
+
+// errNone begins the error of a run in which no member gave a snapshot.
+var errNone = errors.New("no member gave a snapshot")
+
+// ours says whether a fault lies with this machine, so that another member would not help.
+func ours(err error) bool {
+	for _, is := range []error{spool.ErrNoRoom, spool.ErrPlace, spool.ErrFull, spool.ErrWrite, dbfile.ErrChild} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
 }
 
 func drop(t *taken) error {
@@ -156,36 +177,45 @@ func (r *run) fill(ctx context.Context, conn *etcd.Conn, t *taken) (err error) {
 	}
 	sealing := make(chan error, 1)
 	streamed := make(chan struct{})
+	// A seal that fails ends the stream: bytes that nobody can keep are not worth a member's.
+	inner, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
 	go func() {
 		if runtime.GOMAXPROCS(0) < followFrom {
 			<-streamed
 		}
-		sealing <- r.seal(ctx, t)
+		sealing <- r.seal(ctx, t, giveUp)
 	}()
-	streamErr := r.stream(ctx, conn, t)
+	streamErr := r.stream(inner, conn, t)
 	t.raw.End(streamErr)
 	close(streamed)
-	sealed := <-sealing
-	if streamErr != nil {
-		sealed = nil // it only echoes the stream's error
-	}
-	if err := errors.Join(streamErr, sealed); err != nil {
+	if err := cmp.Or(<-sealing, streamErr); err != nil {
 		return errors.Join(err, t.Close())
 	}
 	return nil
 }
 
-func (r *run) seal(ctx context.Context, t *taken) error {
-	sealed, err := archive.Seal(t.sealed, until{ctx, t.raw}, r.Recipients, min(runtime.GOMAXPROCS(0), maxSealers))
+func (r *run) seal(ctx context.Context, t *taken, giveUp context.CancelCauseFunc) error {
+	dst := writerFunc(func(p []byte) (int, error) {
+		n, err := t.sealed.Write(p)
+		if err != nil {
+			giveUp(err)
+			t.raw.End(err) // sealing waits for its readers, which wait for the stream
+		}
+		return n, err
+	})
+	sealed, err := archive.Seal(dst, until{ctx, t.raw}, r.Recipients, min(runtime.GOMAXPROCS(0), maxSealers))
 	if err != nil {
-		// Unblocks nobody, but a stream that nobody can seal is not worth holding a member for.
-		t.raw.End(err)
 		return err
 	}
 	t.archive = sealed
 	r.Log.Info("archive sealed", "bytes", sealed.Bytes)
 	return nil
 }
+
+type writerFunc func([]byte) (int, error)
+
+func (w writerFunc) Write(p []byte) (int, error) { return w(p) }
 
 // stream copies the member's snapshot into the raw spool and checks its digest.
 func (r *run) stream(ctx context.Context, conn *etcd.Conn, t *taken) error {

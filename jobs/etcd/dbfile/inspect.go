@@ -100,7 +100,14 @@ func (c Child) Inspect(ctx context.Context, f *os.File, q Query) (Facts, error) 
 
 const firstFile = 3 // exec.Cmd.ExtraFiles
 
+// maxHeap ends a child whose file leads bbolt in circles, which it would follow until the machine
+// has no memory left. A walk needs a fourth of it; the mapped file does not count.
+const maxHeap = 512 << 20
+
 func serveInspect(q Query) reply {
+	if err := unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: maxHeap, Max: maxHeap}); err != nil {
+		return failed(fmt.Errorf("bound memory: %w", err))
+	}
 	facts, err := inspect(os.NewFile(firstFile, "database"), q)
 	if err != nil {
 		return failed(err)

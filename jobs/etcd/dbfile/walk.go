@@ -80,7 +80,12 @@ func (w *walk) run(tx *bolt.Tx) error {
 // back remembers the keys written after the finished compaction, newest first, and which of
 // the entries up to the compact revision are in keep.
 func (w *walk) back(c *bolt.Cursor) error {
+	var after []byte
 	for k, v := c.Last(); k != nil; k, v = c.Prev() {
+		if after != nil && bytes.Compare(k, after) >= 0 {
+			return fmt.Errorf("bucket key is out of order at %x: %w", k[:min(len(k), 32)], ErrCorrupt)
+		}
+		after = k
 		rev, err := parseRevision(k)
 		if err != nil {
 			return err
@@ -213,23 +218,22 @@ func keyOf(v []byte) ([]byte, error) {
 	for len(v) > 0 {
 		number, kind, n := protowire.ConsumeTag(v)
 		if n < 0 {
-			break
+			return nil, errNoKeyValue
 		}
 		v = v[n:]
 		if number == 1 && kind == protowire.BytesType {
 			name, n := protowire.ConsumeBytes(v)
 			if n < 0 {
-				break
+				return nil, errNoKeyValue
 			}
 			return name, nil
 		}
 		if n = protowire.ConsumeFieldValue(number, kind, v); n < 0 {
-			break
+			return nil, errNoKeyValue
 		}
 		v = v[n:]
 	}
-	if len(v) > 0 {
-		return nil, fmt.Errorf("bucket key has a value that is no KeyValue: %w", ErrCorrupt)
-	}
 	return nil, nil
 }
+
+var errNoKeyValue = fmt.Errorf("bucket key has a value that is no KeyValue: %w", ErrCorrupt)

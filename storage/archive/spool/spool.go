@@ -32,6 +32,9 @@ const (
 // ErrFull marks a spool that has reached its own limit.
 var ErrFull = errors.New("spool is full")
 
+// ErrWrite marks a spool that could not be written to, by a fault of its own disk.
+var ErrWrite = errors.New("write spool")
+
 // Place says where spools are made and how large one may become.
 type Place struct {
 	Dir      string // the system's temporary folder where empty
@@ -77,7 +80,7 @@ func (s *Spool) Write(p []byte) (int, error) {
 	s.mu.Unlock()
 	s.more.Broadcast()
 	if err != nil {
-		return n, fmt.Errorf("write spool: %w", bare(err))
+		return n, fmt.Errorf("%w: %w", ErrWrite, bare(err))
 	}
 	return n, nil
 }

@@ -1,0 +1,18 @@
+package snapshot
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
+)
+
+// TestMain is also the child process that looks at database files.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == dbfile.Command {
+		os.Exit(dbfile.Serve(os.Stdin, os.Stdout))
+	}
+	goleak.VerifyTestMain(m)
+}
