@@ -16,6 +16,7 @@ cd "$(dirname "$0")/.."
 module=github.com/etcdsafe/etcdsafe
 
 # Lines "FROM TO", the module's own packages by their path in the tree.
+# shellcheck disable=SC2016 # a Go template
 edges=$(go list -f '{{$p := .ImportPath}}{{range .Imports}}{{$p}} {{.}}{{"\n"}}{{end}}' ./cmd/... ./jobs/... ./storage/... |
 	sed -e "s#$module/##g" -e '/^$/d')
 faults=0

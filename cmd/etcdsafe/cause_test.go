@@ -237,6 +237,21 @@ func TestStoreURLsThatCannotBeOpened(t *testing.T) {
 	}
 }
 
+// TestNoStoreAtAllIsToldBeforeEtcdIsTouched: a member streams for nobody where no store is there.
+func TestNoStoreAtAllIsToldBeforeEtcdIsTouched(t *testing.T) {
+	addr, connections := silent(t)
+	u := newOperator(t, []string{addr})
+	r := u.exits(t, exitStore, "snapshot", "--deadline", "3s", "--stores", "file://"+u.path("gone")+",file://"+u.path("away"))
+	for _, name := range []string{"gone", "away"} {
+		if !strings.Contains(r.field(t, "error"), u.path(name)) {
+			t.Errorf("the error does not name %s\n%v", name, r)
+		}
+	}
+	if n := connections.Load(); n != 0 {
+		t.Errorf("etcd was asked %d times", n)
+	}
+}
+
 // TestSpoolFolderThatIsNone is exit 10, with the folder's name.
 func TestSpoolFolderThatIsNone(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{})

@@ -27,8 +27,8 @@ func drivers() *blob.URLMux {
 }
 
 // stores opens the catalogue of the cluster in every store. One that does not answer is not an
-// error here: each call to it is. The caller closes them by the returned function, which may be
-// called with an error too.
+// error here, unless none does: each call to it is. The caller closes them by the returned
+// function, which may be called with an error too.
 func (c *cli) stores(ctx context.Context) ([]*catalog.Catalog, func() error, error) {
 	var open []*bucket.Bucket
 	shut := func() error {
@@ -39,8 +39,13 @@ func (c *cli) stores(ctx context.Context) ([]*catalog.Catalog, func() error, err
 		return errors.Join(faults...)
 	}
 	var out []*catalog.Catalog
+	var faults []error
 	for _, u := range c.set.Stores.Get() {
 		store, err := openStore(ctx, u.Full())
+		if errors.Is(err, bucket.ErrUnavailable) {
+			faults = append(faults, err)
+			store, err = bucket.Broken(u.Full(), err), nil
+		}
 		if err != nil {
 			return nil, shut, c.set.Stores.Errorf("%w", err)
 		}
@@ -51,16 +56,16 @@ func (c *cli) stores(ctx context.Context) ([]*catalog.Catalog, func() error, err
 		}
 		out = append(out, cat)
 	}
+	if len(faults) > 0 && len(faults) == len(out) {
+		return nil, shut, errors.Join(faults...)
+	}
 	return out, shut, nil
 }
 
 // openStore refuses a URL that cannot be one.
 func openStore(ctx context.Context, rawURL string) (*bucket.Bucket, error) {
 	b, err := drivers().OpenBucket(ctx, rawURL)
-	switch {
-	case errors.Is(err, bucket.ErrUnavailable):
-		return bucket.Broken(rawURL, err), nil
-	case err != nil:
+	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", bucket.Redact(rawURL), err)
 	}
 	return bucket.New(b, rawURL), nil

@@ -148,6 +148,9 @@ func (c *Conn) login(ctx context.Context) error {
 
 // why is the reason the connection ended, where it has, else err.
 func (c *Conn) why(err error) error {
+	if hintAuth(err.Error()) != "" {
+		return err // etcd's own answer, after which its client hangs up
+	}
 	if c.alive.Err() != nil {
 		return context.Cause(c.alive)
 	}
