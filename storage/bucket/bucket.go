@@ -43,7 +43,7 @@ func (b *Bucket) URL() string { return b.url }
 // Close releases the store. Readers that are still open should be closed first.
 func (b *Bucket) Close() error {
 	if b.broken != nil {
-		return nil
+		return nil //nolint:nilerr // there is nothing to close
 	}
 	b.closed.Store(true)
 	if err := b.blob.Close(); err != nil {

@@ -40,7 +40,7 @@ func sample(t *testing.T, at time.Time, revision int64) Manifest {
 	hex := strings.Repeat("ab", 32)
 	codecs := []string{"zstd", "age"}
 	return Manifest{ID: id, Started: at, Finished: at.Add(time.Second), Cluster: Cluster{Name: "prod", ID: "c1"},
-		Snapshot: Snapshot{Bytes: 100, SHA256: hex, Revision: revision}, HashKV: HashKV{Outcome: Equal},
+		Snapshot: Snapshot{Bytes: 100, SHA256: hex, Revision: revision}, HashKV: HashKV{Outcome: Equal, Revision: revision},
 		Archive: Archive{Object: ArchiveObject(id, codecs), Bytes: 50, SHA256: hex}, Codecs: codecs, Recipients: []string{"x25519:00"}}
 }
 

@@ -179,6 +179,10 @@ func (m *Manifest) fault(cluster string, id ID) string {
 		return fmt.Sprintf("kind %q is not known", m.Kind)
 	case m.ID.Revision() != m.Snapshot.Revision:
 		return fmt.Sprintf("revision %d is not that of the id", m.Snapshot.Revision)
+	case m.HashKV.Revision != m.Snapshot.Revision:
+		return fmt.Sprintf("HashKV revision %d is not the snapshot's", m.HashKV.Revision)
+	case m.HashKV.CompactRevision != max(m.Snapshot.CompactRevision, m.Snapshot.ScheduledRev):
+		return fmt.Sprintf("HashKV compact revision %d is not the snapshot's", m.HashKV.CompactRevision)
 	case !m.ID.Time().Equal(m.Started.UTC().Truncate(time.Second)):
 		return fmt.Sprintf("start %s is not that of the id", m.Started.Format(time.RFC3339))
 	case m.Finished.Before(m.Started):
