@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/etcdtest"
 )
 
@@ -99,7 +101,7 @@ func TestConnectRefusesAnotherMember(t *testing.T) {
 // TestHashKVEqualsTheTestsOwn compares with etcd's own client, at each revision.
 func TestHashKVEqualsTheTestsOwn(t *testing.T) {
 	t.Parallel()
-	for _, version := range etcdtest.Versions {
+	for _, version := range versions() {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			c := etcdtest.Start(t, etcdtest.Options{Version: version, TLS: true, Auth: true})
@@ -137,5 +139,27 @@ func TestCloseMayBeCalledAfterALoss(t *testing.T) {
 	wantLost(t, conn)
 	if err := conn.Close(); err != nil {
 		t.Errorf("Close of a lost connection: %v", err)
+	}
+}
+
+// TestFillWritesAllPairs, and tells where one was not written.
+func TestFillWritesAllPairs(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{TLS: true, Auth: true})
+	if err := Fill(t.Context(), configOf(c), filler(300, 100)); err != nil {
+		t.Fatalf("Fill: %v", err)
+	}
+	resp, err := c.Client(t).Get(t.Context(), "/registry/filler/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+	if err != nil || resp.Count != 300 {
+		t.Errorf("after Fill there are %d keys, %v; want 300", resp.Count, err)
+	}
+	nameless := func(yield func(string, []byte) bool) { _ = yield("a", nil) && yield("", nil) }
+	if err := Fill(t.Context(), configOf(c), nameless); err == nil {
+		t.Error("Fill with an empty key = nil, want an error")
+	}
+	reader := configOf(c)
+	reader.User, reader.Password = etcdtest.ReaderUser, etcdtest.ReaderPassword
+	if err := Fill(t.Context(), reader, filler(1, 1)); err == nil {
+		t.Error("Fill as a user who may only read = nil, want an error")
 	}
 }

@@ -80,7 +80,7 @@ func wantReached(t *testing.T, got *Cluster, c *etcdtest.Cluster, reached ...int
 
 func TestDiscoverTellsOfEachVersion(t *testing.T) {
 	t.Parallel()
-	for _, version := range etcdtest.Versions {
+	for _, version := range versions() {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			c := etcdtest.Start(t, etcdtest.Options{Version: version, Members: 3, TLS: true, Auth: true})

@@ -13,7 +13,7 @@ import (
 
 func TestAnIdleMemberDoesNotDefragment(t *testing.T) {
 	t.Parallel()
-	for _, version := range etcdtest.Versions {
+	for _, version := range versions() {
 		for _, secure := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s,secure=%v", version, secure), func(t *testing.T) {
 				t.Parallel()

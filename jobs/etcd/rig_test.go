@@ -191,3 +191,11 @@ func (s *sink) Write(p []byte) (int, error) {
 	s.n.Add(int64(len(p)))
 	return len(p), nil
 }
+
+// versions are the etcds that a test is for; one of them in a short run.
+func versions() []string {
+	if testing.Short() {
+		return etcdtest.Versions[1:2]
+	}
+	return etcdtest.Versions[:]
+}

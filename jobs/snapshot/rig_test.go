@@ -439,3 +439,11 @@ func inspect(t *testing.T, snapshot []byte) dbfile.Facts {
 	}
 	return facts
 }
+
+// versions are the etcds that a test is for; one of them in a short run.
+func versions() []string {
+	if testing.Short() {
+		return etcdtest.Versions[1:2]
+	}
+	return etcdtest.Versions[:]
+}

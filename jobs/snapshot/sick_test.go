@@ -104,7 +104,7 @@ func TestWithoutAQuorumAPasswordIsNoGood(t *testing.T) {
 
 func TestWithNoSpaceASnapshotIsTaken(t *testing.T) {
 	t.Parallel()
-	for _, version := range etcdtest.Versions {
+	for _, version := range versions() {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			c := etcdtest.Start(t, etcdtest.Options{Version: version, Members: 3, QuotaBytes: 2 << 20})
@@ -134,7 +134,7 @@ func TestWithNoSpaceASnapshotIsTaken(t *testing.T) {
 
 func TestWithACorruptAlarmTheSnapshotIsSuspect(t *testing.T) {
 	t.Parallel()
-	for _, version := range etcdtest.Versions {
+	for _, version := range versions() {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			c := etcdtest.Start(t, etcdtest.Options{Version: version, Members: 3})

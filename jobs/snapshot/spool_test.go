@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	"github.com/etcdsafe/etcdsafe/jobs/etcd"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/etcdtest"
 	"github.com/etcdsafe/etcdsafe/storage/archive/spool"
@@ -115,6 +117,27 @@ func TestAFullDiskWhileSpoolingIsOurs(t *testing.T) {
 	}
 }
 
+// TestASpoolAtItsLimitIsOurs has a member that sends far more than its status said.
+func TestASpoolAtItsLimitIsOurs(t *testing.T) {
+	t.Parallel()
+	_, r, lie := lying(t, 3)
+	r.Place.MaxBytes = 80 << 20
+	asked := 0
+	for _, l := range lie {
+		l.tell(func(l *liar) { l.stream = func(m *pb.SnapshotResponse) { m.Blob = make([]byte, 16<<20) } })
+	}
+	_, err := r.refused()
+	if !errors.Is(err, spool.ErrFull) || errors.Is(err, etcd.ErrUnavailable) {
+		t.Errorf("Run = %v, want spool.ErrFull, and not etcd's fault", err)
+	}
+	for _, l := range lie {
+		asked += l.calls("Snapshot")
+	}
+	if asked != 1 {
+		t.Errorf("%d streams were opened, want one", asked)
+	}
+}
+
 // TestAFullDiskWhileSealingIsOurs puts /dev/full in the place of the second spool.
 func TestAFullDiskWhileSealingIsOurs(t *testing.T) {
 	t.Parallel()
@@ -163,15 +186,16 @@ func TestASealThatFailsEndsTheStream(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	c.Put(t, noise(480, 100_000))
 	r := newRig(t, c)
-	full, slow := false, time.Time{}
+	var broken time.Time
+	slow := false
 	r.Progress = func(_ string, done, _ int64) {
-		if !full {
-			full = true
+		if broken.IsZero() {
 			fullSecondSpool(t, r.spool)
+			broken = time.Now()
 		}
 		// Sealing writes once it has a segment of 32 MiB.
-		if done > 28<<20 && slow.IsZero() {
-			slow = time.Now()
+		if done > 28<<20 && !slow {
+			slow = true
 			c.Members[0].Proxy.Rate(2 << 20)
 		}
 	}
@@ -179,7 +203,7 @@ func TestASealThatFailsEndsTheStream(t *testing.T) {
 	if !errors.Is(err, syscall.ENOSPC) || errors.Is(err, etcd.ErrUnavailable) {
 		t.Errorf("Run = %v, want ENOSPC, and not etcd's fault", err)
 	}
-	if took := time.Since(slow); slow.IsZero() || took > 6*time.Second {
+	if took := time.Since(broken); took > 7*time.Second {
 		t.Errorf("Run went on for %s, as long as the stream of some 9 s; want it ended when the seal failed", took.Round(time.Second))
 	}
 }

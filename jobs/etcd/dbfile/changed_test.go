@@ -13,8 +13,6 @@ import (
 	bolt "go.etcd.io/bbolt"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/etcdsafe/etcdsafe/jobs/etcd/etcdtest"
 )
 
 // changes are the ways in which one entry of bucket key may be wrong. Each says whether it
@@ -82,7 +80,7 @@ func rewrite(b *bolt.Bucket, k, v []byte, change func(*mvccpb.KeyValue)) error {
 // was written again since is not part of its answer (server/storage/mvcc/hash.go).
 func TestEachChangedEntryIsUnequal(t *testing.T) {
 	t.Parallel()
-	for _, version := range etcdtest.Versions {
+	for _, version := range versions() {
 		for _, compacted := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s,compacted=%v", version, compacted), func(t *testing.T) {
 				t.Parallel()

@@ -15,13 +15,17 @@ import (
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/etcdtest"
 )
 
-// filesToSpoil is how many files a test spoils, by default and at most what its claim needs.
+// filesToSpoil is how many files a test spoils: as many as it claims, or what the environment
+// says, or a few in a short run.
 func filesToSpoil(claim int) int {
 	n, err := strconv.Atoi(os.Getenv("ETCDSAFE_TEST_FILES"))
-	if err != nil {
-		return claim
+	switch {
+	case err == nil:
+		return n
+	case testing.Short():
+		return max(40, claim/6)
 	}
-	return n
+	return claim
 }
 
 // sample is a snapshot of a real member, and what the member said of the same revision.
@@ -132,4 +136,12 @@ func script(t *testing.T, text string) Child {
 		t.Fatal(err)
 	}
 	return Child{Exe: path}
+}
+
+// versions are the etcds that a test is for; one of them in a short run.
+func versions() []string {
+	if testing.Short() {
+		return etcdtest.Versions[1:2]
+	}
+	return etcdtest.Versions[:]
 }
