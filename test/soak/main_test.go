@@ -1,0 +1,77 @@
+// Package soak holds the built binary to what must hold after hundreds of runs: it is killed at
+// every stage, its archives, manifests and receipts lose single bits, and it works on a database
+// that is larger than the memory that it is given.
+//
+//	test/data/fill ─▶ real etcd ─▶ etcdsafe as a process, killed or confined ─▶ what it left
+//
+// `go test` runs a short form; scripts/soak.sh runs the whole and keeps the figures in
+// SUMMARY.md. The package never calls the product's jobs: it sees what a user sees, and the
+// store's folder.
+package soak
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+)
+
+// programs are the paths of the binaries under test; TestMain sets them and nobody else.
+var programs struct{ etcdsafe, fill string }
+
+// TestMain builds the binaries once, and makes this process the parent of orphans: the children
+// of what it kills, whose end it wants to see.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "etcdsafe-soak-bin-")
+	if err == nil {
+		err = errors.Join(build(dir), unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if err := os.RemoveAll(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+		os.Exit(code)
+	}))
+}
+
+func build(dir string) error {
+	const module = "github.com/etcdsafe/etcdsafe/"
+	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", dir+"/", module+"cmd/etcdsafe", module+"test/data/fill")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the binaries: %w\n%s", err, out)
+	}
+	programs.etcdsafe, programs.fill = filepath.Join(dir, "etcdsafe"), filepath.Join(dir, "fill")
+	return nil
+}
+
+// noteSources looks at every file that the binaries are made of. A test calls it: `go test` takes
+// a result from its cache unless a file that a test looked at has changed, it notes none that
+// TestMain looks at before the first test, and it sees no compiler.
+func noteSources() error {
+	for _, dir := range []string{"cmd", "jobs", "storage", "test/data"} {
+		err := filepath.WalkDir(filepath.Join("..", "..", dir), func(path string, _ fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			_, err = os.Stat(path)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("look at the sources: %w", err)
+		}
+	}
+	_, err := os.Stat(filepath.Join("..", "..", "go.sum"))
+	return err
+}
