@@ -8,7 +8,7 @@ usage: scripts/soak.sh [PART...]
 
 Runs the long forms of the tests and writes test/soak/SUMMARY.md, one section for each part;
 the sections of parts that did not run stay as they are. Without PART all are run, which takes
-most of an hour on two quiet cores:
+about half an hour on two quiet cores:
 
   kills       100 snapshots and 50 restores killed by SIGKILL, in every stage
   flips       100 single-bit flips each in archives, manifests and receipts
@@ -58,7 +58,7 @@ soak() {
 	ETCDSAFE_SOAK=$share ETCDSAFE_SOAK_SUMMARY=$work/$part \
 		run "$part" ./test/soak -run "$tests" || status=FAILED
 	awk 'FNR == 1 && NR > 1 { print "" } 1' "$work/$part/"*.md >"$work/$part.figures" 2>/dev/null || true
-	[[ -s $work/$part.figures ]] || { status=FAILED; echo 'No test ran.' >"$work/$part.figures"; }
+	[[ -s $work/$part.figures ]] || { status=FAILED; echo 'No figures.' >"$work/$part.figures"; }
 	keep "$part" "$status" $((SECONDS - began))
 }
 
@@ -67,7 +67,7 @@ histories() {
 	count=$(awk -v share="$share" 'BEGIN { print int(200 * share + 0.999) }')
 	ETCDSAFE_TEST_HISTORIES=$count run histories ./jobs/etcd/dbfile -run '^TestHashKVEqualsLiveMembers$' || status=FAILED
 	sed -n 's/^ *[a-z_]*\.go:[0-9]*: \(.* histories, .*\)/- etcd \1/p' "$work/histories.log" | sort >"$work/histories.figures"
-	[[ -s $work/histories.figures ]] || { status=FAILED; echo 'No test ran.' >"$work/histories.figures"; }
+	[[ -s $work/histories.figures ]] || { status=FAILED; echo 'No figures.' >"$work/histories.figures"; }
 	keep histories "$status" $((SECONDS - began))
 }
 

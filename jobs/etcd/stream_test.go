@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/mem"
+
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/etcdtest"
 )
 
@@ -297,6 +299,15 @@ func TestAStreamLeavesTheConnectionUsable(t *testing.T) {
 }
 
 // TestChunksAreParsedOrRefused holds the hand-written decoder to what may stand on the wire.
+// inBytes is a message whose every byte came alone.
+func inBytes(wire []byte) pieces {
+	out := pieces{}
+	for i := range wire {
+		out = append(out, mem.SliceBuffer(wire[i:i+1]))
+	}
+	return out
+}
+
 func TestChunksAreParsedOrRefused(t *testing.T) {
 	for _, c := range []struct {
 		name      string
@@ -317,11 +328,11 @@ func TestChunksAreParsedOrRefused(t *testing.T) {
 		{"end of no group", []byte("\x1c"), "", 0, true},
 	} {
 		var got chunk
-		err := got.parse(c.wire)
+		err := got.parse(inBytes(c.wire))
 		if refused := err != nil; refused != c.refused {
 			t.Errorf("%s: parse = %v, want an error %v", c.name, err, c.refused)
 		}
-		if !c.refused && (string(got.blob) != c.blob || got.remaining != c.remaining) {
+		if !c.refused && (string(bytes.Join(got.blob, nil)) != c.blob || got.remaining != c.remaining) {
 			t.Errorf("%s: parse gave %q with %d remaining, want %q with %d", c.name, got.blob, got.remaining, c.blob, c.remaining)
 		}
 	}

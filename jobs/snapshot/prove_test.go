@@ -88,23 +88,16 @@ func TestASnapshotThatNoMemberEqualsIsSuspect(t *testing.T) {
 	}
 }
 
-// TestASuspectSnapshotIsKeptWhereTheNextDoesNotFit: the disk has room for one at a time, and
+// TestASuspectSnapshotIsKeptWhereTheNextHasNoRoom: the disk has room for one at a time, and
 // bytes at hand are worth more than none.
 func TestASuspectSnapshotIsKeptWhereTheNextHasNoRoom(t *testing.T) {
 	t.Parallel()
 	c, r, lie := lying(t, 3)
-	c.Put(t, noise(30, 100_000))
+	c.Put(t, noise(60, 100_000))
 	for _, l := range lie {
 		l.tell(func(l *liar) { l.hashKV = flipHash })
 	}
-	known, err := etcd.Discover(t.Context(), r.Etcd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var db int64
-	for _, m := range known.Members {
-		db = max(db, m.Status.DBBytes)
-	}
+	db := settled(t, r, 6_000_000)
 	r.spool = disk(t, need(db)+2<<20, false)
 	r.Place.Dir = r.spool
 	report, err := r.run(t.Context())

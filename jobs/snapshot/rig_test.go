@@ -309,6 +309,34 @@ func order(t *testing.T, r *rig) []string {
 	return out
 }
 
+// settled is the size of the largest member's database, once each has least bytes and has told
+// the same size for a while: what was written is committed in batches.
+func settled(t *testing.T, r *rig, least int64) int64 {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	defer stop()
+	var before []int64
+	for {
+		c, err := etcd.Discover(ctx, r.Etcd)
+		if err != nil {
+			t.Fatalf("Discover: %v", err)
+		}
+		var sizes []int64
+		for _, m := range c.Members {
+			sizes = append(sizes, m.Status.DBBytes)
+		}
+		if slices.Min(sizes) >= least && slices.Equal(sizes, before) {
+			return slices.Max(sizes)
+		}
+		before = sizes
+		select {
+		case <-ctx.Done():
+			t.Fatalf("sizes do not settle: %v", sizes)
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
+}
+
 // named is c's member of that name, and its place.
 func named(t *testing.T, c *etcdtest.Cluster, name string) (int, *etcdtest.Member) {
 	t.Helper()

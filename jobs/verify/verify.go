@@ -171,7 +171,20 @@ func (r *run) archive(ctx context.Context, store *catalog.Catalog, id catalog.ID
 		rep.Receipt = r.receipt(ctx, store, m, began, err)
 	}
 	r.report.Archives = append(r.report.Archives, rep)
+	if err == nil && r.Level != catalog.Stored && !r.DryRun {
+		err = r.receipts(ctx, store, id)
+	}
 	r.Log.Info("archive verified", "archive", id, "store", store.URL(), "depth", r.Level, "reason", rep.Result, "took", r.Now().Sub(began).Round(time.Millisecond).String())
+	return err
+}
+
+// receipts looks at the receipts of a sound archive. A damaged one is a finding, but none about
+// the archive, which stays verified.
+func (r *run) receipts(ctx context.Context, store *catalog.Catalog, id catalog.ID) error {
+	_, err := store.Receipts(ctx, id, catalog.Stored)
+	if isFinding(err) {
+		return fmt.Errorf("receipts of archive %s in %s: %w: %w", id, store.URL(), err, ErrFinding)
+	}
 	return err
 }
 

@@ -267,3 +267,31 @@ func TestSubsetsCoverAllOnce(t *testing.T) {
 		}
 	}
 }
+
+// A damaged receipt is found, and is no word against the archive.
+func TestADamagedReceiptIsAFinding(t *testing.T) {
+	c, dir := store(t, golden(t))
+	cfg := config(t, c, catalog.Content)
+	if _, err := Run(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	found, err := filepath.Glob(filepath.Join(dir, "example", "receipts", "*", "*.json"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("receipts %q, %v", found, err)
+	}
+	raw := read(t, found[0])
+	raw[10] ^= 1
+	if err := os.WriteFile(found[0], raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), cfg); !errors.Is(err, ErrFinding) {
+		t.Errorf("verify beside a damaged receipt: %v, want ErrFinding", err)
+	}
+	m, err := c.Manifest(t.Context(), goldenID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _, err := c.Verified(t.Context(), m); got != catalog.Content {
+		t.Errorf("the archive beside a damaged receipt is verified at %q, %v; want content", got, err)
+	}
+}

@@ -188,6 +188,7 @@ func (f *flips) contentIsSound(what string) {
 func (f *flips) receiptIsLost(what string) {
 	f.t.Helper()
 	f.counts(what, "", f.old, 12)
+	f.lookAt(12, what)
 	if out := f.run(f.stored("show", string(f.newest))...); out.code != 12 || !strings.Contains(out.stderr, "corrupt") {
 		f.t.Errorf("%s: show exits with %d, want 12, and says %q", what, out.code, out.stderr)
 	}

@@ -63,7 +63,7 @@ func newSummary(t *testing.T, part string) *summary {
 		text := strings.Join(s.lines, "\n") + "\n"
 		t.Logf("figures:\n%s", text)
 		dir := os.Getenv("ETCDSAFE_SOAK_SUMMARY")
-		if dir == "" {
+		if dir == "" || len(s.lines) == 0 {
 			return
 		}
 		if err := os.WriteFile(filepath.Join(dir, part+".md"), []byte(text), 0o644); err != nil {

@@ -124,7 +124,7 @@ func (s sample) change(t *testing.T, seed uint64) (what string, entry, data []by
 		keys := s.hashed(b)
 		for {
 			k := keys[rnd.IntN(len(keys))]
-			c := changes[rnd.IntN(len(changes))]
+			c := changes[seed%uint64(len(changes))]
 			done, err := c.do(rnd, b, k, bytes.Clone(b.Get(k)))
 			if done || err != nil {
 				what, entry = c.name, k

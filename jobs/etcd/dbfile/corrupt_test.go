@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -132,14 +133,15 @@ func (s sample) wantFinding(t *testing.T, child Child, f *os.File, data []byte, 
 	return err != nil
 }
 
-// bounded is this very binary as a child that the kernel ends before the machine's memory does.
+// bounded is this very binary as a child that the kernel ends should it go round for ever. Its
+// memory is its own to bound, and what the race detector maps forbids a limit from outside.
 func bounded(t *testing.T) Child {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return script(t, "ulimit -v 8000000; ulimit -t 25; exec "+exe+` "$@"`)
+	return script(t, "ulimit -t 25; exec "+exe+` "$@"`)
 }
 
 // TestAPageThatPointsAtItselfIsAFinding makes each branch page its own first, last or middle
@@ -170,7 +172,9 @@ func TestAPageThatPointsAtItselfIsAFinding(t *testing.T) {
 				if took := time.Since(began); took > 10*time.Second {
 					t.Errorf("child %d of page %d is the page itself, quick %v: took %s", element, page, quick, took.Round(time.Millisecond))
 				}
-				if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrCrashed) {
+				// The race detector has words of its own for memory that is used up.
+				raced := err != nil && strings.Contains(err.Error(), "ThreadSanitizer failed to allocate")
+				if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrCrashed) && !raced {
 					t.Errorf("child %d of page %d is the page itself, quick %v: %v, want ErrCorrupt or ErrCrashed", element, page, quick, err)
 				}
 				if err != nil {

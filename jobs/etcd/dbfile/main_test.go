@@ -2,6 +2,7 @@ package dbfile
 
 import (
 	"os"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -10,7 +11,8 @@ import (
 // TestMain is also the child process: Child's zero value starts this very binary.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == Command {
-		os.Exit(Serve(os.Stdin, os.Stdout))
+		// With the race detector os.Exit sleeps for a second.
+		syscall.Exit(Serve(os.Stdin, os.Stdout))
 	}
 	goleak.VerifyTestMain(m)
 }
