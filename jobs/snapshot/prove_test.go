@@ -137,8 +137,7 @@ func TestADivergedMemberIsFound(t *testing.T) {
 	}
 }
 
-// flipValue changes the last byte of the last entry's value: of a key's value, since that is the
-// last long field of a KeyValue.
+// flipValue changes a byte of the last long value: that is the last field of a KeyValue.
 func flipValue(t *testing.T, path string) {
 	t.Helper()
 	db, err := bolt.Open(path, 0o600, nil)
@@ -147,13 +146,13 @@ func flipValue(t *testing.T, path string) {
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
 		b := tx.Bucket([]byte("key"))
-		k, v := b.Cursor().Last()
-		v = bytes.Clone(v)
-		at := bytes.LastIndexByte(v, '*')
-		if at < 0 {
-			at = len(v) - 100
+		c := b.Cursor()
+		k, v := c.Last()
+		for len(v) < 400 { // a probe's key has no value to speak of
+			k, v = c.Prev()
 		}
-		v[at] ^= 1
+		v = bytes.Clone(v)
+		v[len(v)-100] ^= 1
 		return b.Put(bytes.Clone(k), v)
 	})
 	if err := errors.Join(err, db.Close()); err != nil {

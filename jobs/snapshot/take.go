@@ -199,7 +199,9 @@ func (r *run) fill(ctx context.Context, c *etcd.Cluster, conn *etcd.Conn, t *tak
 	if streamErr == nil {
 		proof = r.prove(ctx, c, conn, t)
 	}
-	if err := cmp.Or(<-sealing, streamErr, proof); err != nil {
+	sealErr := <-sealing
+	// The stream's error first: the seal's only echoes it, or is its cause and in it.
+	if err := cmp.Or(streamErr, sealErr, proof); err != nil {
 		return errors.Join(err, t.Close())
 	}
 	return nil
