@@ -204,6 +204,7 @@ func (r *run) fill(ctx context.Context, c *etcd.Cluster, conn *etcd.Conn, t *tak
 	if err := cmp.Or(streamErr, sealErr, proof); err != nil {
 		return errors.Join(err, t.Close())
 	}
+	r.Log.Info("archive sealed", "bytes", t.archive.Bytes, "stage", "seal")
 	return nil
 }
 
@@ -221,7 +222,6 @@ func (r *run) seal(ctx context.Context, t *taken, giveUp context.CancelCauseFunc
 		return err
 	}
 	t.archive = sealed
-	r.Log.Info("archive sealed", "bytes", sealed.Bytes)
 	return nil
 }
 

@@ -34,9 +34,9 @@ var (
 		{name: "start"},
 		{name: "choose", line: "started"},
 		{name: "stream", line: "snapshot stream opened"},
-		{name: "seal", line: "snapshot stream completed"},
-		{name: "prove", line: "archive sealed", child: true},
-		{name: "upload", line: "snapshot proven"},
+		{name: "prove", line: "snapshot stream completed", child: true}, // and sealing
+		{name: "seal", line: "snapshot proven"},
+		{name: "upload", line: "archive sealed"},
 		{name: "readback", line: "archive stored"},
 		{name: "commit", line: "archive read back"},
 		{name: "end", line: "archive committed"},
