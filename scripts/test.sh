@@ -25,4 +25,5 @@ for a in "$@"; do
 	[[ $a == ./* ]] && packages=()
 	[[ $a == -short ]] && skips=allowed
 done
-go test -json -timeout 30m "$@" "${packages[@]}" 2>&1 | go run ./test/report -skips "$skips"
+# -count=1: some tests run a binary that the cache knows nothing of.
+go test -json -count=1 -timeout 30m "$@" "${packages[@]}" 2>&1 | go run ./test/report -skips "$skips"

@@ -23,7 +23,7 @@ type work func(ctx context.Context, log *slog.Logger, tell progress) (outcome, e
 // happens. empty is the report of a job that never began.
 func (c *cli) job(ctx context.Context, empty outcome, do work, checks ...settings.Check) error {
 	empty.head().Started = c.now().UTC()
-	loadErr := c.load(append(checks, clusterIsValid, storesAreKnown)...)
+	loadErr := c.load(append(checks, clusterIsValid, storesAreKnown, endpointsAreKnown)...)
 	empty.head().Cluster = c.set.Cluster.Get()
 	if loadErr != nil {
 		return c.end(empty, loadErr)

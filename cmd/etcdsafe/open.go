@@ -93,6 +93,17 @@ func storesAreKnown(s *settings.Settings) error {
 	return errors.Join(faults...)
 }
 
+// endpointsAreKnown asks the one who will dial them.
+func endpointsAreKnown(s *settings.Settings) error {
+	var faults []error
+	for _, e := range s.Endpoints.Get() {
+		if err := etcd.CheckEndpoint(e); err != nil {
+			faults = append(faults, s.Endpoints.Errorf("%w", err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
 // etcdConfig reads the password and returns how members are reached.
 func (c *cli) etcdConfig() (etcd.Config, error) {
 	s := c.set

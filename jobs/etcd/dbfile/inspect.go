@@ -133,6 +133,8 @@ func inspect(f *os.File, q Query) (facts Facts, err error) {
 			return Facts{}, fmt.Errorf("read database: %w", err)
 		}
 	}
+	// bbolt leaves a read-only file locked, for whoever shares its description: the caller.
+	defer unix.Flock(int(f.Fd()), unix.LOCK_UN) //nolint:errcheck // the process ends with it
 	db, err := openReadOnly(f)
 	if err != nil {
 		return Facts{}, err
