@@ -58,7 +58,7 @@ type history struct {
 	cluster *etcdtest.Cluster
 	keys    int
 	last    int64
-	bound   int64 // compactions stay behind it, where it is set
+	bound   int64 // compactions stay behind it; 0: anywhere, negative: there are none
 }
 
 func newHistory(t *testing.T, version string, seed uint64) *history {
@@ -110,7 +110,7 @@ func (h *history) step() {
 // compact compacts somewhere behind the last revision; physical waits until it is finished.
 func (h *history) compact(physical bool) {
 	at := h.last - h.rnd.Int64N(30)
-	if h.bound > 0 {
+	if h.bound != 0 {
 		at = min(at, h.bound-h.rnd.Int64N(10))
 	}
 	if at <= 1 {
@@ -156,9 +156,14 @@ func (h *history) run(sum *tally) {
 		h.steps(h.rnd.IntN(5))
 	}
 	f := h.snapshot()
-	// Few members are compacted past a snapshot's last revision while they are asked about it.
-	if h.rnd.IntN(20) > 0 {
+	// Few members are compacted further while they are asked about a snapshot: half of those
+	// few behind its last revision, the others anywhere.
+	switch h.rnd.IntN(30) {
+	case 0:
+	case 1:
 		h.bound = h.last - 1
+	default:
+		h.bound = -1
 	}
 	h.steps(h.rnd.IntN(40))
 	facts, err := inspect(f, Query{})
@@ -170,14 +175,15 @@ func (h *history) run(sum *tally) {
 		sum.scheduled++
 	}
 	doubtful := false
-	for _, rev := range []int64{facts.Revision, facts.Revision - 1 - h.rnd.Int64N(10), facts.Revision - h.rnd.Int64N(100)} {
+	behind := max(1, facts.Revision-max(facts.CompactRevision, facts.ScheduledRev, 1))
+	for _, rev := range []int64{facts.Revision, facts.Revision - h.rnd.Int64N(behind), facts.Revision - h.rnd.Int64N(behind)} {
 		sum.asked++
 		if h.equal(f, facts, rev) {
 			sum.equal++
 			continue
 		}
 		sum.inconclusive++
-		doubtful = doubtful || rev == facts.Revision
+		doubtful = true
 	}
 	if doubtful {
 		sum.doubtful++
