@@ -3,6 +3,7 @@ package soak
 import (
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -26,6 +27,10 @@ func TestKilledSnapshotsLeaveOnlyWholeArchives(t *testing.T) {
 		if t.Failed() {
 			return
 		}
+	}
+	// A few kills may all have missed a child: it runs for most of its stage, not for all of it.
+	for tries := 0; s.orphaned == 0 && size.hitsEach > 0 && tries < 20 && !t.Failed(); tries++ {
+		s.killOneWithAChild()
 	}
 	if s.orphaned == 0 && size.hitsEach > 0 {
 		t.Errorf("no kill fell while a child process ran: that children die with their parent was not shown")
@@ -62,10 +67,21 @@ func (s *snapshotKills) calibrate() {
 	s.check()
 }
 
-// killOne kills one run, looks at what it left, and lets the next one pass.
 func (s *snapshotKills) killOne() {
 	s.t.Helper()
-	aimed, delay := s.plan.draw()
+	s.kill(s.plan.draw())
+}
+
+// killOneWithAChild aims at the stage in which a child process works.
+func (s *snapshotKills) killOneWithAChild() {
+	s.t.Helper()
+	aimed := slices.IndexFunc(s.plan.stages, func(st stage) bool { return st.child })
+	s.kill(aimed, time.Duration(s.plan.rnd.Float64()*float64(s.plan.spans[aimed])))
+}
+
+// kill kills one run, looks at what it left, and lets the next one pass.
+func (s *snapshotKills) kill(aimed int, delay time.Duration) {
+	s.t.Helper()
 	h := &hunt{cmd: s.command(s.t.Context(), s.sealing()...), stages: snapshotStages, stage: aimed, delay: delay}
 	d := h.run(s.t)
 	s.plan.note(aimed, d)
