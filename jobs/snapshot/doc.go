@@ -4,8 +4,9 @@
 //
 // The stream goes to an unlinked local file as fast as the member gives it, since a member that
 // streams holds a read transaction and its file grows for good. Sealing follows the growing
-// file; what it makes counts only once the stream's digest fits. Then the file is walked in a
-// child process and its HashKV compared with the live member's.
+// file where cores are to be had, else begins at its end; what it makes counts only once the
+// stream's digest fits. Meanwhile the file is walked in a child process and its HashKV compared
+// with the live member's.
 //
 // The job holds no identity and no right to delete. It never touches a store before the bytes
 // are proven, never takes a second snapshot because a store failed, and commits a snapshot that
