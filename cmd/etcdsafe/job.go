@@ -17,7 +17,7 @@ type outcome interface {
 }
 
 // work is what a job's command does once its settings are sound.
-type work func(ctx context.Context, log *slog.Logger, tell progress) (outcome, error)
+type work func(ctx context.Context, log *slog.Logger, tell jobs.Progress) (outcome, error)
 
 // job loads the settings, runs the work within its deadline, and delivers its report, whatever
 // happens. empty is the report of a job that never began.

@@ -65,7 +65,7 @@ func oneTarget(s *settings.Settings) error {
 }
 
 func (c *cli) restore(what, file string) work {
-	return func(ctx context.Context, log *slog.Logger, tell progress) (outcome, error) {
+	return func(ctx context.Context, log *slog.Logger, tell jobs.Progress) (outcome, error) {
 		cfg, err := c.restoreConfig()
 		if err != nil {
 			return nil, err

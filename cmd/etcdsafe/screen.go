@@ -10,9 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// progress is told of a stage's bytes; total may grow.
-type progress func(stage string, done, total int64)
-
 // screen is stderr: on a terminal a line of progress stands below the log.
 type screen struct {
 	w    io.Writer

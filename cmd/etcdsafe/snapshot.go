@@ -41,7 +41,7 @@ func needRecipient(s *settings.Settings) error {
 	return s.Recipients.Errorf("no recipient to seal to: give one (etcdsafe keygen makes one), or --plaintext")
 }
 
-func (c *cli) snapshot(ctx context.Context, log *slog.Logger, tell progress) (outcome, error) {
+func (c *cli) snapshot(ctx context.Context, log *slog.Logger, tell jobs.Progress) (outcome, error) {
 	cfg, shut, err := c.snapshotConfig(ctx)
 	defer shut() //nolint:errcheck // all that was written is committed
 	if err != nil {

@@ -70,7 +70,7 @@ func (c *cli) levelHasKey(s *settings.Settings) error {
 }
 
 func (c *cli) verify(what string) work {
-	return func(ctx context.Context, log *slog.Logger, tell progress) (outcome, error) {
+	return func(ctx context.Context, log *slog.Logger, tell jobs.Progress) (outcome, error) {
 		s := c.set
 		ids, err := c.identities()
 		if err != nil {

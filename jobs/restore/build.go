@@ -12,12 +12,11 @@ import (
 	"strings"
 
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
-	"github.com/etcdsafe/etcdsafe/storage/archive/spool"
 )
 
 // build makes the data folder beside its final name, checks it, and renames it. Whatever goes
 // wrong before the rename, what was built is removed.
-func (r *run) build(ctx context.Context, src *source, raw *spool.Spool) (err error) {
+func (r *run) build(ctx context.Context, src *source, raw *unsealed) (err error) {
 	t, err := openTarget(r.DataDir, r.MoveAside)
 	if err != nil {
 		return err
@@ -62,7 +61,7 @@ func (r *run) build(ctx context.Context, src *source, raw *spool.Spool) (err err
 }
 
 // fill runs etcd's restore into scratch, then checks and syncs what it made.
-func (r *run) fill(ctx context.Context, src *source, raw *spool.Spool, scratch string) error {
+func (r *run) fill(ctx context.Context, src *source, raw *unsealed, scratch string) error {
 	b, err := r.Bump.resolve(src.facts.Kubernetes)
 	if err != nil {
 		return err
@@ -75,7 +74,11 @@ func (r *run) fill(ctx context.Context, src *source, raw *spool.Spool, scratch s
 	cfg := dbfile.RestoreConfig{DataDir: scratch, Name: r.Name, InitialCluster: p.cluster, Token: r.token(src),
 		PeerURLs: p.advertise, BumpRevision: b.by}
 	r.Log.Info("data folder begun", "revision", src.facts.Revision, "stage", "build")
-	if err := r.Child.Restore(ctx, raw.File(), cfg); err != nil {
+	err = r.Child.Restore(ctx, raw.File(), cfg)
+	if bad := raw.proven(); bad != nil {
+		return bad // whatever the library said follows from it
+	}
+	if err != nil {
 		return fmt.Errorf("data folder %q: %w", r.DataDir, err)
 	}
 	r.Log.Debug("data folder built", "stage", "check")
@@ -136,7 +139,10 @@ func startLines(p peers, token, dataDir string) []string {
 }
 
 // writeDB writes the snapshot with its digest to a file that does not exist yet.
-func (r *run) writeDB(raw *spool.Spool) error {
+func (r *run) writeDB(raw *unsealed) error {
+	if err := raw.proven(); err != nil {
+		return err
+	}
 	err := writeNew(r.DBOnly, r.Owner, io.NewSectionReader(raw.File(), 0, raw.Size()))
 	if err == nil {
 		r.report.File = r.DBOnly

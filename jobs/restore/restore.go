@@ -53,7 +53,7 @@ type Config struct {
 	// Live, where the user named endpoints, is asked whether the archive's cluster is up.
 	Live     *etcd.Config
 	DryRun   bool
-	Progress func(stage string, done, total int64)
+	Progress jobs.Progress
 }
 
 // Report is what a run made.

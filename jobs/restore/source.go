@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
@@ -55,53 +56,56 @@ func (r *run) find(ctx context.Context) (*source, error) {
 	return nil, errors.Join(faults...)
 }
 
-// open writes the snapshot inside src into a spool, proven to its last byte.
-func (r *run) open(ctx context.Context, src *source) (*spool.Spool, error) {
-	body, size, expect, err := r.body(ctx, src)
+// unsealed is a snapshot in a spool. Nobody may trust its bytes before proven says nil; it
+// hashes them while they are worked on, and waits. Close it.
+type unsealed struct {
+	*spool.Spool
+	proven func() error
+}
+
+// open writes the snapshot inside src into a spool.
+func (r *run) open(ctx context.Context, src *source) (*unsealed, error) {
+	body, expect, err := r.body(ctx, src)
 	if err != nil {
 		return nil, err
 	}
 	defer body.Close() //nolint:errcheck // a reader's Close
-	raw, err := spool.New(r.Place)
+	spooled, err := spool.New(r.Place)
 	if err != nil {
 		return nil, err
 	}
-	r.Log.Info("archive opened", "bytes", size, "stage", "open")
-	if err := r.unseal(raw, body, expect); err != nil {
-		return nil, errors.Join(err, raw.Close())
+	r.Log.Info("archive opened", "bytes", expect.ArchiveBytes, "stage", "open")
+	if err := r.unseal(spooled, body, expect); err != nil {
+		return nil, errors.Join(err, spooled.Close())
 	}
+	result := make(chan error, 1)
+	go func() { result <- expect.Prove(spooled.Reader()) }()
+	raw := &unsealed{Spool: spooled, proven: sync.OnceValue(func() error { return <-result })}
 	if err := r.learn(ctx, src, raw); err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
 	return raw, nil
 }
 
-// body returns the sealed bytes, and what is promised of them; nothing where src is a plain
-// snapshot.
-func (r *run) body(ctx context.Context, src *source) (io.ReadCloser, int64, *archive.Expect, error) {
+// body returns the sealed bytes, and what is promised of them: little where src is a file.
+func (r *run) body(ctx context.Context, src *source) (io.ReadCloser, archive.Expect, error) {
 	if m := src.manifest; m != nil {
 		if err := r.Place.Require(m.Snapshot.Bytes, "the snapshot inside"); err != nil {
-			return nil, 0, nil, err
+			return nil, archive.Expect{}, err
 		}
 		body, _, err := src.store.OpenArchive(ctx, m.ID, m.Codecs)
-		expect := m.Expect()
-		return body, m.Archive.Bytes, &expect, err
+		return body, m.Expect(), err
 	}
 	f, err := os.Open(src.file)
 	if err != nil {
-		return nil, 0, nil, fmt.Errorf("read %q: %w", src.file, err)
+		return nil, archive.Expect{}, fmt.Errorf("read %q: %w", src.file, bare(err))
 	}
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
-		return nil, 0, nil, errors.Join(fmt.Errorf("%q is no file: %w", src.file, ErrSetting), err, f.Close())
-	}
-	codecs := codecsOf(src.file)
-	if codecs == nil {
-		return f, info.Size(), nil, nil
+		return nil, archive.Expect{}, errors.Join(fmt.Errorf("%q is no file: %w", src.file, ErrSetting), err, f.Close())
 	}
 	// Nothing promises the snapshot's size here; the spool's limit or the disk bounds it.
-	expect := archive.Found(info.Size(), maxLocal, codecs)
-	return f, info.Size(), &expect, nil
+	return f, archive.Found(info.Size(), maxLocal, codecsOf(src.file)), nil
 }
 
 // maxLocal bounds what a local archive without a manifest may grow to: etcd's own advice ends
@@ -122,30 +126,27 @@ func codecsOf(file string) []string {
 	return out
 }
 
-func (r *run) unseal(raw *spool.Spool, body io.Reader, expect *archive.Expect) error {
-	if expect != nil {
-		opened, err := archive.Open(body, *expect, r.Identities)
-		if err != nil {
-			return err
-		}
-		defer opened.Close() //nolint:errcheck // a reader's Close
-		_, err = io.Copy(io.MultiWriter(raw, r.counter("open", expect.SnapshotBytes)), opened)
-		return err
+func (r *run) unseal(dst io.Writer, body io.Reader, expect archive.Expect) error {
+	dst = io.MultiWriter(dst, r.Progress.Count("open", expect.SnapshotBytes))
+	if expect.Codecs != nil {
+		return archive.Unseal(dst, body, expect, r.Identities)
 	}
-	digest := archive.NewDigest()
-	if _, err := io.Copy(io.MultiWriter(raw, digest), body); err != nil {
+	if _, err := io.Copy(dst, body); err != nil {
 		return fmt.Errorf("read snapshot: %w", err)
 	}
-	return digest.Check()
+	return nil
 }
 
 // learn reads what the snapshot holds. A manifest tells it already: then the restored folder
 // is held to that.
-func (r *run) learn(ctx context.Context, src *source, raw *spool.Spool) error {
+func (r *run) learn(ctx context.Context, src *source, raw *unsealed) error {
 	if m := src.manifest; m != nil {
 		src.facts = dbfile.Facts{Revision: m.Snapshot.Revision, Keys: m.Snapshot.Keys, Kubernetes: m.Snapshot.Kubernetes,
 			HashKV: m.HashKV.Hash, HashRevision: m.HashKV.Revision, HashCompact: m.HashKV.CompactRevision}
 		return nil
+	}
+	if err := raw.proven(); err != nil {
+		return err
 	}
 	facts, err := r.Child.Inspect(ctx, raw.File(), dbfile.Query{})
 	if err != nil {
@@ -154,22 +155,4 @@ func (r *run) learn(ctx context.Context, src *source, raw *spool.Spool) error {
 	src.facts = facts
 	r.report.Archive.Revision, r.report.Archive.Keys = facts.Revision, facts.Keys
 	return nil
-}
-
-func (r *run) counter(stage string, total int64) io.Writer {
-	return &counter{stage: stage, total: total, tell: r.Progress}
-}
-
-type counter struct {
-	stage       string
-	done, total int64
-	tell        func(stage string, done, total int64)
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	c.done += int64(len(p))
-	if c.tell != nil {
-		c.tell(c.stage, c.done, c.total)
-	}
-	return len(p), nil
 }

@@ -246,12 +246,15 @@ func (r *rig) content(store *catalog.Catalog, m catalog.Manifest, w io.Writer) e
 		return err
 	}
 	defer sealed.Close()
-	opened, err := archive.Open(sealed, m.Expect(), r.identity)
-	if err != nil {
+	var raw bytes.Buffer
+	if err := archive.Unseal(&raw, sealed, m.Expect(), r.identity); err != nil {
 		return err
 	}
-	_, err = io.Copy(w, opened)
-	return errors.Join(err, opened.Close())
+	if err := m.Expect().Prove(bytes.NewReader(raw.Bytes())); err != nil {
+		return err
+	}
+	_, err = raw.WriteTo(w)
+	return err
 }
 
 // wantTaken checks which member gave the snapshot, and what is said of the others.

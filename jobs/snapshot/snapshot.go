@@ -50,7 +50,7 @@ type Config struct {
 	Reason      string
 	Labels      map[string]string
 	DryRun      bool
-	Progress    func(stage string, done, total int64) // may be nil
+	Progress    jobs.Progress
 }
 
 // Run takes one snapshot and commits it. The report is filled as far as the run came, with an

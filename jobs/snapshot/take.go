@@ -241,7 +241,7 @@ func (r *run) stream(ctx context.Context, conn *etcd.Conn, t *taken) error {
 	whole := bufio.NewWriterSize(io.MultiWriter(t.raw, digest), streamBuffer)
 	err := conn.Snapshot(ctx, etcd.Stream{
 		To: whole, Floor: r.Floor,
-		Progress: func(done, remaining int64) { r.progress("stream", done, done+remaining) },
+		Progress: func(done, remaining int64) { r.Progress.Tell("stream", done, done+remaining) },
 	})
 	if err == nil {
 		err = whole.Flush()
@@ -258,10 +258,4 @@ func (r *run) stream(ctx context.Context, conn *etcd.Conn, t *taken) error {
 	}
 	r.Log.Info("snapshot stream completed", "member", t.member.Name, "bytes", t.snapshotBytes, "took", r.Now().Sub(t.started).Round(time.Millisecond).String())
 	return nil
-}
-
-func (r *run) progress(stage string, done, total int64) {
-	if r.Progress != nil {
-		r.Progress(stage, done, total)
-	}
 }

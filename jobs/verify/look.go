@@ -45,7 +45,7 @@ func (r *run) look(ctx context.Context, store *catalog.Catalog, m catalog.Manife
 
 // stored compares length and SHA-256.
 func (r *run) stored(body io.Reader, m catalog.Manifest) error {
-	if _, err := io.Copy(r.counter("read", m.Archive.Bytes), m.Expect().Sealed(body)); err != nil {
+	if _, err := io.Copy(r.Progress.Count("read", m.Archive.Bytes), m.Expect().Sealed(body)); err != nil {
 		return fmt.Errorf("read archive: %w", err)
 	}
 	return nil
@@ -61,15 +61,16 @@ func (r *run) content(ctx context.Context, body io.Reader, m catalog.Manifest) (
 		return dbfile.Facts{}, err
 	}
 	defer raw.Close() //nolint:errcheck // its bytes are looked at and given up
-	opened, err := archive.Open(body, m.Expect(), r.Identities)
-	if err != nil {
+	if err := archive.Unseal(io.MultiWriter(raw, r.Progress.Count("open", m.Snapshot.Bytes)), body, m.Expect(), r.Identities); err != nil {
 		return dbfile.Facts{}, err
 	}
-	defer opened.Close() //nolint:errcheck // a reader's Close
-	if _, err := io.Copy(io.MultiWriter(raw, r.counter("open", m.Snapshot.Bytes)), opened); err != nil {
-		return dbfile.Facts{}, err
+	proven := make(chan error, 1)
+	go func() { proven <- m.Expect().Prove(raw.Reader()) }()
+	facts, err := r.Child.Inspect(ctx, raw.File(), dbfile.Query{Revision: m.HashKV.Revision, CompactRevision: m.HashKV.CompactRevision})
+	if bad := <-proven; bad != nil {
+		err = bad // whatever the child found follows from it
 	}
-	return r.Child.Inspect(ctx, raw.File(), dbfile.Query{Revision: m.HashKV.Revision, CompactRevision: m.HashKV.CompactRevision})
+	return facts, err
 }
 
 // differ names what the manifest says otherwise than the bytes.
@@ -97,25 +98,6 @@ func differ(m catalog.Manifest, f dbfile.Facts) error {
 		}
 	}
 	return nil
-}
-
-// counter reports progress.
-func (r *run) counter(stage string, total int64) io.Writer {
-	return &counter{stage: stage, total: total, tell: r.Progress}
-}
-
-type counter struct {
-	stage       string
-	done, total int64
-	tell        func(stage string, done, total int64)
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	c.done += int64(len(p))
-	if c.tell != nil {
-		c.tell(c.stage, c.done, c.total)
-	}
-	return len(p), nil
 }
 
 func randomHex(random io.Reader, n int) (string, error) {

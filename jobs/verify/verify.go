@@ -42,7 +42,7 @@ type Config struct {
 	MaxAge   time.Duration // fail where no archive younger than this is verified; 0: do not look
 	Budget   time.Duration // begin no further archive after this; 0: no bound
 	DryRun   bool          // choose, but read no archive and write no receipt
-	Progress func(stage string, done, total int64)
+	Progress jobs.Progress
 }
 
 // Report is what a run found.
@@ -161,10 +161,11 @@ func (r *run) archive(ctx context.Context, store *catalog.Catalog, id catalog.ID
 	}
 	finding := isFinding(err)
 	if finding {
-		err = fmt.Errorf("archive %s in %s: %w: %w", id, store.URL(), err, ErrFinding)
+		err = fmt.Errorf("%w: %w", err, ErrFinding)
 	}
 	rep.Result = jobs.OK
 	if err != nil {
+		err = fmt.Errorf("archive %s in %s: %w", id, store.URL(), err)
 		rep.Result, rep.Error = jobs.Failed, err.Error()
 	}
 	if (err == nil || finding) && m.ID != "" && !r.DryRun && ctx.Err() == nil {
@@ -188,9 +189,10 @@ func (r *run) receipts(ctx context.Context, store *catalog.Catalog, id catalog.I
 	return err
 }
 
-// isFinding tells a damaged archive from a broken line, a full disk or a missing key file.
+// isFinding tells a damaged archive from a broken line, a full disk or a key that does not fit:
+// who holds another identity learns nothing about the archive.
 func isFinding(err error) bool {
-	for _, is := range []error{archive.ErrCorrupt, archive.ErrKey, catalog.ErrCorrupt, catalog.ErrFormat, dbfile.ErrCorrupt, dbfile.ErrCrashed, errGone, errFacts} {
+	for _, is := range []error{archive.ErrCorrupt, catalog.ErrCorrupt, catalog.ErrFormat, dbfile.ErrCorrupt, dbfile.ErrCrashed, errGone, errFacts} {
 		if errors.Is(err, is) {
 			return true
 		}

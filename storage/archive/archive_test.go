@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	mathrand "math/rand/v2"
 	"os"
@@ -56,30 +55,13 @@ func sealed(t *testing.T, snap []byte, to Recipients) ([]byte, Expect) {
 		SnapshotSHA256: hex.EncodeToString(sum[:]), Codecs: s.Codecs}
 }
 
+// open returns the snapshot inside archive once it is proven.
 func open(archive []byte, want Expect, ids Identities) ([]byte, error) {
-	r, err := Open(bytes.NewReader(archive), want, ids)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	got, err := io.ReadAll(r)
-	// Both ways of reading must come to the same.
-	again, copyErr := copied(archive, want, ids)
-	if (err == nil) != (copyErr == nil) || err == nil && !bytes.Equal(got, again) {
-		return nil, fmt.Errorf("Read gave %d bytes and %w, WriteTo %d and %w", len(got), err, len(again), copyErr)
-	}
-	return got, errors.Join(err, copyErr)
-}
-
-func copied(archive []byte, want Expect, ids Identities) ([]byte, error) {
-	r, err := Open(bytes.NewReader(archive), want, ids)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
 	var out bytes.Buffer
-	_, err = io.Copy(&out, r)
-	return out.Bytes(), err
+	if err := Unseal(&out, bytes.NewReader(archive), want, ids); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), want.Prove(bytes.NewReader(out.Bytes()))
 }
 
 func TestDigestKnowsWholeSnapshotsHoweverTheyAreCut(t *testing.T) {
@@ -213,14 +195,10 @@ func TestOpenStopsABomb(t *testing.T) {
 		w.Write(zeros)
 	}
 	w.Close()
-	r, err := Open(&bomb, Expect{ArchiveBytes: int64(bomb.Len()), ArchiveSHA256: "x", SnapshotBytes: 1000, SnapshotSHA256: "x", Codecs: plainCodecs()}, Identities{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	n, err := io.Copy(io.Discard, r)
-	if !errors.Is(err, ErrCorrupt) || n > 1000 {
-		t.Errorf("reading a bomb gave %d bytes and %v, want at most 1000 and ErrCorrupt", n, err)
+	var out bytes.Buffer
+	err = Unseal(&out, &bomb, Expect{ArchiveBytes: int64(bomb.Len()), ArchiveSHA256: "x", SnapshotBytes: 1000, SnapshotSHA256: "x", Codecs: plainCodecs()}, Identities{})
+	if !errors.Is(err, ErrCorrupt) || out.Len() > 1000 {
+		t.Errorf("reading a bomb gave %d bytes and %v, want at most 1000 and ErrCorrupt", out.Len(), err)
 	}
 }
 
@@ -311,11 +289,7 @@ func TestOpenTellsABrokenLineFromBrokenBytes(t *testing.T) {
 	rec, ids := newKey(t)
 	arch, want := sealed(t, fakeSnapshot(100_000), rec)
 	for _, n := range []int{0, 10, 300, len(arch) - 1} {
-		r, err := Open(brokenReader{bytes.NewReader(arch[:n])}, want, ids)
-		if err == nil {
-			_, err = io.ReadAll(r)
-			r.Close()
-		}
+		err := Unseal(io.Discard, brokenReader{bytes.NewReader(arch[:n])}, want, ids)
 		if !errors.Is(err, errBroken) || errors.Is(err, ErrCorrupt) {
 			t.Errorf("line broken at %d: %v, want %v and not ErrCorrupt", n, err, errBroken)
 		}

@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"slices"
+	"sync/atomic"
 
 	"filippo.io/age"
 	"github.com/klauspost/compress/zstd"
@@ -19,7 +20,8 @@ var ErrKey = errors.New("no identity fits")
 // ErrNoIdentity marks an encrypted archive that was to be opened without any identity.
 var ErrNoIdentity = errors.New("no identity given")
 
-// Expect is what a manifest promises of an archive. Open holds the bytes to each of it.
+// Expect is what a manifest promises of an archive. Unseal and Prove hold the bytes to each of
+// it.
 type Expect struct {
 	ArchiveBytes   int64
 	ArchiveSHA256  string // hex
@@ -38,38 +40,56 @@ func Found(archiveBytes, maxBytes int64, codecs []string) Expect {
 	return Expect{ArchiveBytes: archiveBytes, SnapshotBytes: maxBytes, Codecs: codecs, found: true}
 }
 
-// Reader yields the snapshot inside an archive. Its bytes are proven only when Read has
-// returned io.EOF: until then they may be a liar's. Close it to free the decoder; closing
-// does not close the source. It is not safe for two goroutines.
-type Reader struct {
-	want   Expect
-	source *meter
-	zstd   *zstd.Decoder
-	digest *Digest
-
-	decoded int64
-	err     error
+// Unseal writes the snapshot inside the archive src to dst, and holds src to its length and
+// SHA-256. What dst holds then is proven only when Prove has read it again: hashing it meanwhile
+// would take twice the time. Bytes may reach dst before an error: they are a liar's.
+//
+// The error wraps ErrKey or ErrNoIdentity where no identity fits, and ErrCorrupt where the bytes
+// do not; errors of src and dst come back in the chain. Never is more than SnapshotBytes written.
+// After an error a read of src may still be under way, until src is closed.
+func Unseal(dst io.Writer, src io.Reader, want Expect, ids Identities) error {
+	if err := want.check(); err != nil {
+		return err
+	}
+	source, sink := newMeter(src, want.ArchiveBytes), &sink{w: dst}
+	err := want.unseal(sink, source, ids)
+	switch {
+	case sink.err != nil:
+		return fmt.Errorf("write snapshot: %w", sink.err)
+	case err != nil:
+		return source.blame(err)
+	}
+	return nil
 }
 
-// Open begins to read the archive in src, promised to be want. The error wraps ErrKey where no
-// identity fits, and ErrCorrupt where the bytes do not; errors of src come back in the chain.
-// No more than SnapshotBytes+1 bytes are ever decompressed.
-func Open(src io.Reader, want Expect, ids Identities) (*Reader, error) {
-	if err := want.check(); err != nil {
-		return nil, err
-	}
-	source := &meter{r: io.LimitReader(src, want.ArchiveBytes+1), h: sha256.New()}
-	packed, err := unlock(source, want.Codecs, ids)
+// unseal decrypts, decompresses and writes in three goroutines, so that two cores are busy.
+func (e Expect) unseal(dst io.Writer, source *meter, ids Identities) error {
+	sealed, err := unlock(source, e.Codecs, ids)
 	if err != nil {
-		return nil, source.blame(err)
+		return err
 	}
-	// One goroutine: WriteTo gives the other core to the digest, and the decoder's own
-	// goroutines were slower than none.
+	packed := readAhead(sealed, 4, readBytes/4)
+	// The decoder's own goroutines were slower than none.
 	dec, err := zstd.NewReader(packed, zstd.WithDecoderMaxWindow(windowBytes), zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(1))
 	if err != nil {
-		return nil, source.blame(fmt.Errorf("open zstd: %w", err))
+		packed.stop()
+		return fmt.Errorf("open zstd: %w", err)
 	}
-	return &Reader{want: want, source: source, zstd: dec, digest: NewDigest()}, nil
+	raw := readAhead(&bounded{dec, e.SnapshotBytes}, 3, readBytes)
+	defer func() {
+		packed.stop() // so that raw, which may wait for it, ends
+		raw.stop()
+		<-raw.ended
+		dec.Close()
+	}()
+	n, err := io.Copy(dst, raw)
+	if err != nil {
+		return fmt.Errorf("open archive at snapshot byte %d: %w", n, err)
+	}
+	if n != e.SnapshotBytes && !e.found {
+		return fmt.Errorf("snapshot has %d bytes, %d were promised: %w", n, e.SnapshotBytes, ErrCorrupt)
+	}
+	return e.end(source)
 }
 
 func (e Expect) check() error {
@@ -100,111 +120,54 @@ func unlock(src io.Reader, codecs []string, ids Identities) (io.Reader, error) {
 	return r, nil
 }
 
-// Read implements io.Reader. After an error it goes on returning that error.
-func (r *Reader) Read(p []byte) (int, error) {
-	n, err := r.decode(p)
-	r.digest.take(p[:n])
-	if errors.Is(err, io.EOF) {
-		r.err = r.end()
+// end holds the archive to its own length and SHA-256, now that it was read to its end.
+func (e Expect) end(source *meter) error {
+	if _, err := io.Copy(io.Discard, source); err != nil {
+		return err //nolint:wrapcheck // blame wraps it
 	}
-	return n, r.err
+	if source.n != e.ArchiveBytes {
+		return fmt.Errorf("archive has %d bytes, %d were promised: %w", source.n, e.ArchiveBytes, ErrCorrupt)
+	}
+	if got := hex.EncodeToString(source.h.Sum(nil)); got != e.ArchiveSHA256 && !e.found {
+		return fmt.Errorf("archive has SHA-256 %s, %s was promised: %w", got, e.ArchiveSHA256, ErrCorrupt)
+	}
+	return nil
 }
 
-// WriteTo implements io.WriterTo, for io.Copy: a goroutine of its own hashes while the next
-// bytes are decompressed. An error of w comes back in the chain. It does not return before
-// that goroutine has ended.
-func (r *Reader) WriteTo(w io.Writer) (total int64, err error) {
-	buffers := [2][]byte{make([]byte, readBytes), make([]byte, readBytes)}
-	hashed := make(chan struct{}, 1)
-	hashed <- struct{}{}
-	for i := 0; ; i++ {
-		p := buffers[i%2]
-		n, err := r.fill(p)
-		<-hashed
-		go func() { r.digest.take(p[:n]); hashed <- struct{}{} }()
-		written, writeErr := w.Write(p[:n])
-		total += int64(written)
-		if err == nil && writeErr == nil {
-			continue
-		}
-		<-hashed
-		if writeErr != nil {
-			return total, fmt.Errorf("write snapshot: %w", writeErr)
-		}
-		if errors.Is(err, io.EOF) {
-			r.err = r.end()
-		}
-		if errors.Is(r.err, io.EOF) {
-			return total, nil
-		}
-		return total, r.err
-	}
+// bounded fails with ErrCorrupt where more than left bytes come.
+type bounded struct {
+	r    io.Reader
+	left int64
 }
 
-// fill reads until p is full or the snapshot ends.
-func (r *Reader) fill(p []byte) (n int, err error) {
-	for n < len(p) && err == nil {
-		var more int
-		more, err = r.decode(p[n:])
-		n += more
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if int64(n) > b.left {
+		return int(b.left), fmt.Errorf("snapshot is longer than promised: %w", ErrCorrupt)
 	}
-	return n, err
+	b.left -= int64(n)
+	return n, err //nolint:wrapcheck // io.EOF must stay bare
 }
 
-// decode returns the next bytes; nobody has looked at them yet. At the end it returns io.EOF
-// without setting r.err, which end does.
-func (r *Reader) decode(p []byte) (int, error) {
-	if r.err != nil {
-		return 0, r.err
+// Prove reads a snapshot that Unseal wrote, to its end: it must have the length and SHA-256 that
+// were promised, and end in the SHA-256 of the rest. The error wraps ErrCorrupt, or is src's.
+func (e Expect) Prove(src io.Reader) error {
+	digest := NewDigest()
+	if _, err := io.CopyBuffer(digest, src, make([]byte, readBytes)); err != nil {
+		return fmt.Errorf("prove snapshot: %w", err)
 	}
-	n, err := r.zstd.Read(p)
-	r.decoded += int64(n)
-	if r.decoded > r.want.SnapshotBytes {
-		r.err = fmt.Errorf("snapshot is longer than the %d bytes promised: %w", r.want.SnapshotBytes, ErrCorrupt)
-		return 0, r.err
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		r.err = r.source.blame(fmt.Errorf("read archive at snapshot byte %d: %w", r.decoded, err))
-		err = r.err
-	}
-	return n, err
-}
-
-// end compares what passed with what was promised: io.EOF where all fits.
-func (r *Reader) end() error {
-	if _, err := io.Copy(io.Discard, r.source); err != nil {
-		return r.source.blame(err)
-	}
-	if got := r.source.n; got != r.want.ArchiveBytes {
-		return fmt.Errorf("archive has %d bytes, %d were promised: %w", got, r.want.ArchiveBytes, ErrCorrupt)
-	}
-	if err := r.digest.Check(); err != nil {
+	if err := digest.Check(); err != nil || e.found {
 		return err
 	}
-	if r.want.found {
-		return io.EOF
+	if got := digest.Bytes(); got != e.SnapshotBytes {
+		return fmt.Errorf("snapshot has %d bytes, %d were promised: %w", got, e.SnapshotBytes, ErrCorrupt)
 	}
-	if got := hex.EncodeToString(r.source.h.Sum(nil)); got != r.want.ArchiveSHA256 {
-		return fmt.Errorf("archive has SHA-256 %s, %s was promised: %w", got, r.want.ArchiveSHA256, ErrCorrupt)
-	}
-	if got := r.digest.Bytes(); got != r.want.SnapshotBytes {
-		return fmt.Errorf("snapshot has %d bytes, %d were promised: %w", got, r.want.SnapshotBytes, ErrCorrupt)
-	}
-	got, err := r.digest.SHA256()
+	got, err := digest.SHA256()
 	if err != nil {
 		return err
 	}
-	if got != r.want.SnapshotSHA256 {
-		return fmt.Errorf("snapshot has SHA-256 %s, %s was promised: %w", got, r.want.SnapshotSHA256, ErrCorrupt)
-	}
-	return io.EOF
-}
-
-// Close frees the decoder.
-func (r *Reader) Close() error {
-	r.zstd.Close()
-	if r.err == nil {
-		r.err = errors.New("archive reader is closed")
+	if got != e.SnapshotSHA256 {
+		return fmt.Errorf("snapshot has SHA-256 %s, %s was promised: %w", got, e.SnapshotSHA256, ErrCorrupt)
 	}
 	return nil
 }
@@ -215,7 +178,12 @@ type meter struct {
 	r   io.Reader
 	h   hash.Hash
 	n   int64
-	err error
+	err atomic.Pointer[error] // asked for while another goroutine reads
+}
+
+// newMeter reads one byte more than most, so that too long is seen.
+func newMeter(r io.Reader, most int64) *meter {
+	return &meter{r: io.LimitReader(r, most+1), h: sha256.New()}
 }
 
 func (m *meter) Read(p []byte) (int, error) {
@@ -223,7 +191,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	m.h.Write(p[:n])
 	m.n += int64(n)
 	if err != nil && !errors.Is(err, io.EOF) {
-		m.err = err
+		m.err.Store(&err)
 	}
 	return n, err
 }
@@ -231,19 +199,32 @@ func (m *meter) Read(p []byte) (int, error) {
 // blame returns err as it is where the source broke or the key was at fault, and as
 // ErrCorrupt where the bytes were.
 func (m *meter) blame(err error) error {
+	broke := m.err.Load()
 	switch {
-	case m.err != nil:
-		return fmt.Errorf("read archive: %w", m.err)
+	case broke != nil:
+		return fmt.Errorf("read archive: %w", *broke)
 	case errors.Is(err, ErrKey), errors.Is(err, ErrNoIdentity), errors.Is(err, ErrCorrupt):
 		return err
 	}
 	return fmt.Errorf("%w: %w", err, ErrCorrupt)
 }
 
+// sink keeps the destination's own error, so that a full disk is told from broken bytes.
+type sink struct {
+	w   io.Writer
+	err error
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	s.err = err
+	return n, err //nolint:wrapcheck // Unseal wraps it
+}
+
 // Sealed returns src, the archive still sealed, held to e's length and SHA-256: its end is
 // io.EOF only where both fit, else an error that wraps ErrCorrupt.
 func (e Expect) Sealed(src io.Reader) io.Reader {
-	return &sealedReader{want: e, src: &meter{r: io.LimitReader(src, e.ArchiveBytes+1), h: sha256.New()}}
+	return &sealedReader{want: e, src: newMeter(src, e.ArchiveBytes)}
 }
 
 type sealedReader struct {

@@ -106,6 +106,9 @@ func (s *Spool) Size() int64 {
 // File is the spool's file, for a child process or for ReadAt. It stays the spool's own.
 func (s *Spool) File() *os.File { return s.f }
 
+// Reader returns a reader of what was written so far.
+func (s *Spool) Reader() io.Reader { return io.NewSectionReader(s.f, 0, s.Size()) }
+
 // Follow returns a reader of the whole spool from its first byte. Its Read waits for bytes
 // that are not there yet, until End.
 func (s *Spool) Follow() io.Reader { return &follower{s: s} }
