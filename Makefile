@@ -3,7 +3,8 @@ GO ?= go
 BIN ?= bin/etcdsafe
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
-LDFLAGS = -s -w -X main.releaseVersion=$(VERSION) -X main.releaseCommit=$(COMMIT)
+DATE ?= $(shell git show -s --format=%cI HEAD 2>/dev/null)
+LDFLAGS = -s -w -X main.releaseVersion=$(VERSION) -X main.releaseCommit=$(COMMIT) -X main.releaseDate=$(DATE)
 
 .PHONY: help demo build check lint test test-short soak bench clean
 .DEFAULT_GOAL := help

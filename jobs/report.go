@@ -8,7 +8,7 @@ import (
 // Result is a report's one-word outcome.
 type Result string
 
-// The results; exit codes 0, 0, 3 (12 where an archive was committed), 10 to 13, and the rest.
+// The results; exit codes 0; 0; 3, and 12 where an archive was committed; 10, 11 and 13; the rest.
 const (
 	OK      Result = "ok"
 	Skipped Result = "skipped"
@@ -35,6 +35,7 @@ type Report struct {
 	Cause     Cause     `json:"cause,omitempty"`
 	ExitCode  int       `json:"exitCode"`
 	Committed bool      `json:"committed"`
+	DryRun    bool      `json:"dryRun,omitempty"` // what would be done; nothing was
 	Cluster   string    `json:"cluster"`
 	Started   time.Time `json:"started"`
 	Finished  time.Time `json:"finished"`

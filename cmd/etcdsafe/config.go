@@ -23,7 +23,7 @@ func (c *cli) configCommand() *cobra.Command {
 
 // config prints the settings also where something is wrong with them; then the faults follow.
 func (c *cli) config() error {
-	faults := c.load(clusterIsValid, storesAreKnown)
+	faults := c.load(clusterIsValid, storesAreKnown, endpointsAreKnown)
 	if c.set.Output.Get() == "json" {
 		text, err := json.Marshal(c.set.Origins())
 		if err != nil {

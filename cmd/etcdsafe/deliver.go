@@ -46,6 +46,9 @@ func (c *cli) print(out outcome, text []byte) error {
 	}
 	t := &table{}
 	out.text(t)
+	for _, w := range out.head().Warnings {
+		t.line("WARNING: %s", w)
+	}
 	if _, err := c.stdout.Write(t.bytes()); err != nil {
 		return fmt.Errorf("write report to stdout: %w", err)
 	}
@@ -109,7 +112,7 @@ func replaceFile(path string, text []byte) error {
 		return fmt.Errorf("write report: %w", err)
 	}
 	_, err = part.Write(text)
-	if err = errors.Join(err, part.Chmod(0o644), part.Close()); err == nil {
+	if err = errors.Join(err, part.Chmod(0o644), part.Sync(), part.Close()); err == nil {
 		err = os.Rename(part.Name(), path)
 	}
 	if err != nil {

@@ -27,12 +27,18 @@ func (c *cli) listCommand() *cobra.Command {
 			if err := c.load(settings.Need(&s.Cluster, &s.Stores), clusterIsValid, storesAreKnown); err != nil {
 				return err
 			}
-			return c.list(cmd.Context())
+			ctx, stop := context.WithTimeoutCause(cmd.Context(), browseTime, errDeadline)
+			defer stop()
+			return stopped(ctx, c.list(ctx))
 		},
 	}
 	s.Flags(cmd.Flags(), &s.Common, &s.Store)
 	return cmd
 }
+
+// browseTime bounds list and show, which have no --deadline: 10,000 manifests of a store far away
+// take half of it.
+const browseTime = 10 * time.Minute
 
 // listed is one archive as list tells of it.
 type listed struct {
@@ -136,7 +142,7 @@ func (c *cli) printList(all []*listed, stores int) error {
 	t := &table{}
 	t.row("ID", "AGE", "REVISION", "KEYS", "DATABASE", "STORED", "HASHKV", "VERIFIED", "STORES", "FLAGS")
 	for _, l := range all {
-		t.row(l.ID, age(c.now().Sub(l.Taken)), l.Revision, l.Keys, size(l.DBBytes), size(l.Bytes), cmp.Or(string(l.HashKV), "-"), cmp.Or(string(l.Verified), "-"),
+		t.row(l.ID, age(c.now().Sub(l.Taken)), l.Revision, keys(l.Keys), size(l.DBBytes), size(l.Bytes), cmp.Or(string(l.HashKV), "-"), cmp.Or(string(l.Verified), "-"),
 			fmt.Sprintf("%d/%d", len(l.Stores), stores), cmp.Or(strings.Join(l.Flags, ","), "-"))
 	}
 	_, err := c.stdout.Write(t.bytes())

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"gocloud.dev/blob"
-	"gocloud.dev/blob/memblob"
 
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd"
@@ -22,7 +21,6 @@ import (
 func drivers() *blob.URLMux {
 	mux := new(blob.URLMux)
 	mux.RegisterBucket("file", bucket.FileOpener{})
-	mux.RegisterBucket(memblob.Scheme, &memblob.URLOpener{})
 	return mux
 }
 
@@ -87,7 +85,7 @@ func storesAreKnown(s *settings.Settings) error {
 	for _, text := range s.Stores.Get() {
 		u, err := url.Parse(text.Full())
 		if err == nil && !drivers().ValidBucketScheme(u.Scheme) {
-			faults = append(faults, s.Stores.Errorf("%s: no store of kind %q, this release knows file and mem", text, u.Scheme))
+			faults = append(faults, s.Stores.Errorf("%s: no store of kind %q, this release knows file", text, u.Scheme))
 		}
 	}
 	return errors.Join(faults...)
@@ -114,7 +112,7 @@ func (c *cli) etcdConfig() (etcd.Config, error) {
 	return etcd.Config{
 		Endpoints: s.Endpoints.Get(),
 		CACert:    string(s.Cacert.Get()), Cert: string(s.Cert.Get()), Key: string(s.Key.Get()), ServerName: s.ServerName.Get(),
-		Insecure: s.InsecureSkipVerify.Get(), User: string(s.User.Get()), Password: password.Reveal(), Timeout: s.DialTimeout.Get(),
+		Insecure: s.InsecureSkipVerify.Get(), User: string(s.User.Get()), Password: etcd.Password(password.Reveal()), Timeout: s.DialTimeout.Get(),
 	}, nil
 }
 

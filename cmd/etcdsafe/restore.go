@@ -141,7 +141,7 @@ func (r *restoreReport) text(t *table) {
 			t.row("FILE", a.File)
 		}
 		t.row("REVISION", a.Revision)
-		t.row("KEYS", a.Keys)
+		t.row("KEYS", keys(a.Keys))
 	}
 	if r.File != "" {
 		t.row("WRITTEN", r.File)

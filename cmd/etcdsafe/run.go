@@ -126,7 +126,7 @@ func suggest(names []string) string {
 	return "; nearest is " + names[0]
 }
 
-// exactArgs is cobra's, with our exit code.
+// args is cobra's RangeArgs, with our exit code.
 func args(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < least || len(args) > most {

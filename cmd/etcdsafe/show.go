@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
+	"github.com/etcdsafe/etcdsafe/jobs"
 	"github.com/etcdsafe/etcdsafe/storage/catalog"
 )
 
@@ -24,7 +27,9 @@ func (c *cli) showCommand() *cobra.Command {
 			if err := c.load(settings.Need(&s.Cluster, &s.Stores), clusterIsValid, storesAreKnown, knownName(args[0])); err != nil {
 				return err
 			}
-			return c.show(cmd.Context(), args[0])
+			ctx, stop := context.WithTimeoutCause(cmd.Context(), browseTime, errDeadline)
+			defer stop()
+			return stopped(ctx, c.show(ctx, args[0]))
 		},
 	}
 	s.Flags(cmd.Flags(), &s.Common, &s.Store)
@@ -53,6 +58,9 @@ func (c *cli) show(ctx context.Context, what string) error {
 			faults = append(faults, err)
 			continue
 		}
+		for _, fault := range faults {
+			fmt.Fprintf(c.stderr, "etcdsafe: passed over: %s\n", settings.Mask(jobs.OneLine(fault)))
+		}
 		out := shown{Manifest: found.Manifest, Store: store.URL()}
 		receipts, badReceipts := store.Receipts(ctx, out.Manifest.ID, catalog.Stored)
 		out.Receipts = append([]catalog.Receipt{}, receipts...)
@@ -79,7 +87,7 @@ func (c *cli) printShown(s shown) error {
 	t.row("MEMBER", fmt.Sprintf("%s (%s) at %s, etcd %s%s", m.Member.Name, m.Member.ID, m.Member.Endpoint, m.Member.Version, leaderText(m.Member.Leader)))
 	t.row("QUORUM", m.Quorum)
 	t.row("REVISION", fmt.Sprintf("%d, compacted at %d, raft term %d, index %d", m.Snapshot.Revision, m.Snapshot.CompactRevision, m.Snapshot.Term, m.Snapshot.Index))
-	t.row("KEYS", m.Snapshot.Keys)
+	t.row("KEYS", keys(m.Snapshot.Keys))
 	t.row("DATABASE", fmt.Sprintf("%s, %s in use, hash %s", size(m.Snapshot.DBBytes), size(m.Snapshot.DBInUseBytes), m.Snapshot.Hash))
 	t.row("HASHKV", fmt.Sprintf("%s: %d at revision %d %s", m.HashKV.Outcome, m.HashKV.Hash, m.HashKV.Revision, m.HashKV.Why))
 	t.row("SNAPSHOT", fmt.Sprintf("%d bytes, SHA-256 %s", m.Snapshot.Bytes, m.Snapshot.SHA256))
@@ -91,8 +99,8 @@ func (c *cli) printShown(s shown) error {
 	if m.Reason != "" {
 		t.row("REASON", m.Reason)
 	}
-	for k, v := range m.Labels {
-		t.row("LABEL", k+"="+v)
+	for _, k := range slices.Sorted(maps.Keys(m.Labels)) {
+		t.row("LABEL", k+"="+m.Labels[k])
 	}
 	t.row("STORE", s.Store)
 	for _, r := range s.Receipts {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -57,6 +58,14 @@ func size(n int64) string {
 		return fmt.Sprintf("%.1f MiB", float64(n)/step/step)
 	}
 	return fmt.Sprintf("%.2f GiB", float64(n)/step/step/step)
+}
+
+// keys prints a manifest's count.
+func keys(n int64) string {
+	if n < 0 {
+		return "not known"
+	}
+	return strconv.FormatInt(n, 10)
 }
 
 // age prints a duration by its largest units.

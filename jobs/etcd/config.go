@@ -24,9 +24,21 @@ type Config struct {
 	ServerName string // expected in the server's certificate, instead of the host
 	Insecure   bool   // do not verify the server's certificate
 	User       string
-	Password   string
+	Password   Password
 	Timeout    time.Duration // of one connection, login or short call; 5 s where 0
 }
+
+// Password is a text that nothing prints.
+type Password string
+
+// String serves fmt and slog.
+func (Password) String() string { return "[redacted]" }
+
+// GoString serves %#v.
+func (Password) GoString() string { return "[redacted]" }
+
+// MarshalText serves JSON.
+func (Password) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
 func (c Config) timeout() time.Duration {
 	if c.Timeout <= 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +45,12 @@ type Status struct {
 
 // IsLeader says whether the member leads.
 func (s Status) IsLeader() bool { return s.Leader != 0 && s.Leader == s.MemberID }
+
+// Corrupt says whether the member knows of an alarm CORRUPT: etcd tells an alarm as the text of
+// its message (server/etcdserver/api/v3rpc/maintenance.go, Status).
+func (s Status) Corrupt() bool {
+	return slices.ContainsFunc(s.Errors, func(e string) bool { return strings.Contains(e, "alarm:CORRUPT") })
+}
 
 // HexID is an id as etcdctl prints it.
 func HexID(id uint64) string { return strconv.FormatUint(id, 16) }
@@ -133,7 +140,7 @@ func (c *Conn) login(ctx context.Context) error {
 		DialKeepAliveTime:    keepAlive,
 		DialKeepAliveTimeout: keepAlive,
 		Username:             c.cfg.User,
-		Password:             c.cfg.Password,
+		Password:             string(c.cfg.Password),
 		Logger:               zap.NewNop(),
 		MaxUnaryRetries:      1,
 		DialOptions:          []grpc.DialOption{grpc.WithContextDialer(c.wire.dial), grpc.WithNoProxy(), grpc.WithDisableServiceConfig()},
@@ -231,7 +238,7 @@ func (c *Conn) HashKV(ctx context.Context, revision int64) (HashKV, error) {
 	defer stop()
 	r, err := c.remote.HashKV(inner, &pb.HashKVRequest{Revision: revision})
 	what := fmt.Sprintf("HashKV of %s at revision %d", c.addr, revision)
-	if err != nil && strings.Contains(err.Error(), rpctypes.ErrFutureRev.Error()) {
+	if err != nil && errors.Is(rpctypes.Error(err), rpctypes.ErrFutureRev) {
 		return HashKV{}, fmt.Errorf("%s: %w", what, ErrFuture)
 	}
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 func configOf(c *etcdtest.Cluster) Config {
 	return Config{
 		Endpoints: c.Endpoints(), CACert: c.CA, Cert: c.ClientCert, Key: c.ClientKey,
-		User: c.User, Password: c.Password,
+		User: c.User, Password: Password(c.Password),
 	}
 }
 

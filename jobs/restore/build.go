@@ -48,11 +48,12 @@ func (r *run) build(ctx context.Context, src *source, raw *unsealed) (err error)
 	if again.inside() != t.inside() {
 		return fmt.Errorf("data folder %q changed meanwhile: %w", r.DataDir, ErrRefused)
 	}
-	t = again
-	if r.report.MovedAside, err = t.take(scratch, r.Now()); err != nil {
-		return err
+	if t = again; t.inside() {
+		if err := r.Owner.give(r.DataDir); err != nil { // what is renamed has its owner already
+			return err
+		}
 	}
-	if err := r.Owner.give(r.DataDir); err != nil {
+	if r.report.MovedAside, err = t.take(scratch, r.Now()); err != nil {
 		return err
 	}
 	r.report.DataDir = r.DataDir
@@ -115,6 +116,10 @@ func (r *run) checkFolder(ctx context.Context, src *source, scratch string, b bu
 	if err != nil {
 		return fmt.Errorf("check restored folder: %w", err)
 	}
+	if want.Keys < 0 {
+		r.report.Warnings = append(r.report.Warnings, "keys and HashKV are not known of this archive, and were not compared")
+		want.Keys, want.HashKV = got.Keys, got.HashKV
+	}
 	switch {
 	case got.Revision != want.Revision+b.by:
 		return fmt.Errorf("revision is %d, want %d + %d: %w", got.Revision, want.Revision, b.by, ErrMismatch)
@@ -157,13 +162,9 @@ func (r *run) fetch(ctx context.Context, src *source) error {
 	if src.manifest == nil {
 		return fmt.Errorf("--fetch-only of a local file: %w", ErrSetting)
 	}
-	m := *src.manifest
-	text, err := m.Encode()
+	m, text, err := src.store.ManifestText(ctx, src.manifest.ID)
 	if err != nil {
 		return err
-	}
-	if r.DryRun {
-		return nil
 	}
 	body, _, err := src.store.OpenArchive(ctx, m.ID, m.Codecs)
 	if err != nil {
@@ -171,19 +172,26 @@ func (r *run) fetch(ctx context.Context, src *source) error {
 	}
 	defer body.Close() //nolint:errcheck // a reader's Close
 	file := filepath.Join(r.FetchOnly, filepath.Base(m.Archive.Object))
+	manifest := filepath.Join(r.FetchOnly, string(m.ID)+".json")
+	if err := absent(manifest); err != nil {
+		return err
+	}
 	if err := writeNew(file, r.Owner, m.Expect().Sealed(body)); err != nil {
 		return err
 	}
-	if err := writeNew(filepath.Join(r.FetchOnly, string(m.ID)+".json"), r.Owner, bytes.NewReader(text)); err != nil {
+	if err := writeNew(manifest, r.Owner, bytes.NewReader(text)); err != nil {
 		return err
 	}
 	r.report.File = file
 	return nil
 }
 
-// writeNew writes a file of mode 0600 that must not exist: without a name until it is whole
-// and synced, as far as the file system can.
+// writeNew writes a file of mode 0600 that must not exist: under a name that begins with a dot
+// until it is whole and synced. Only the sync of its folder can fail with the file in place.
 func writeNew(path string, owner *Owner, src io.Reader) (err error) {
+	if err := absent(path); err != nil {
+		return err
+	}
 	part, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".etcdsafe-*")
 	if err != nil {
 		return fmt.Errorf("write %q: %w", path, bare(err))
@@ -203,13 +211,20 @@ func writeNew(path string, owner *Owner, src io.Reader) (err error) {
 	if err := owner.give(part.Name()); err != nil {
 		return err
 	}
-	if _, err := os.Lstat(path); err == nil {
-		return fmt.Errorf("write %q: it exists: %w", path, ErrRefused)
+	if err := absent(path); err != nil { // rename refuses too, in worse words
+		return err
 	}
 	if err := rename(part.Name(), path); err != nil {
 		return err
 	}
 	return syncPath(filepath.Dir(path))
+}
+
+func absent(path string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("write %q: it exists: %w", path, ErrRefused)
+	}
+	return nil
 }
 
 func (r *run) draw() (string, error) {

@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,9 +87,11 @@ type ArchiveReport struct {
 // Run restores. The report is filled as far as the run came; the caller ends it. The error
 // wraps ErrRefused, ErrSetting, ErrMismatch, the sentinels of archive, catalog, bucket, spool
 // and dbfile, or the cause of ctx. After an error nothing lies under the final name that did
-// not lie there before, and nothing that this run made is left.
+// not lie there before, and nothing that this run made is left; but an error of the last sync of
+// all leaves what was made, whole, and one of --fetch-only may leave the archive without its
+// manifest.
 func Run(ctx context.Context, c Config) (Report, error) {
-	r := &run{Config: c, report: Report{Report: jobs.Report{Job: "restore", Cluster: c.Cluster, Started: c.Now().UTC()}}}
+	r := &run{Config: c, report: Report{Report: jobs.Report{Job: "restore", Cluster: c.Cluster, DryRun: c.DryRun, Started: c.Now().UTC()}}}
 	err := r.do(ctx)
 	return r.report, err
 }
@@ -109,11 +112,11 @@ func (r *run) do(ctx context.Context) error {
 	if err := r.consent(ctx, src); err != nil {
 		return err
 	}
-	if r.FetchOnly != "" {
-		return r.fetch(ctx, src)
-	}
 	if r.DryRun {
 		return r.plan(src)
+	}
+	if r.FetchOnly != "" {
+		return r.fetch(ctx, src)
 	}
 	raw, err := r.open(ctx, src)
 	if err != nil {
@@ -168,6 +171,9 @@ func (r *run) consent(ctx context.Context, src *source) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if err != nil { // as on the day of a disaster; but a wrong password must not pass for one
+		r.warn("whether the cluster is up could not be told", err)
+	}
 	if err == nil && live.Quorum && etcd.HexID(live.ID) == src.manifest.Cluster.ID {
 		return fmt.Errorf("cluster %s of archive %s is up and has a quorum at the endpoints given: %w", src.manifest.Cluster.ID, src.manifest.ID, ErrRefused)
 	}
@@ -183,6 +189,6 @@ func (r *run) plan(src *source) error {
 	if err != nil {
 		return err
 	}
-	r.report.BumpedBy, r.report.BumpReason, r.report.DataDir = bump.by, bump.why, r.DataDir
+	r.report.BumpedBy, r.report.BumpReason, r.report.DataDir, r.report.File = bump.by, bump.why, r.DataDir, cmp.Or(r.DBOnly, r.FetchOnly)
 	return nil
 }

@@ -34,13 +34,15 @@ func (r *run) find(ctx context.Context) (*source, error) {
 	var faults []error
 	for _, store := range r.Stores {
 		found, err := store.Find(ctx, r.What, r.AsOf)
+		if errors.Is(err, catalog.ErrInterleaved) || ctx.Err() != nil {
+			return nil, errors.Join(append(faults, err)...)
+		}
 		if err != nil {
 			faults = append(faults, err)
 			continue
 		}
 		for _, fault := range faults {
-			r.report.Warnings = append(r.report.Warnings, fault.Error())
-			r.Log.Warn("store passed over", "err", fault)
+			r.warn("store passed over", fault)
 		}
 		for _, p := range found.Passed {
 			r.report.Warnings = append(r.report.Warnings, fmt.Sprintf("archive %s was passed over: %s", p.ID, p.Why))
@@ -54,6 +56,12 @@ func (r *run) find(ctx context.Context) (*source, error) {
 		return &source{store: store, manifest: &m}, nil
 	}
 	return nil, errors.Join(faults...)
+}
+
+// warn records what the run goes on in spite of.
+func (r *run) warn(what string, err error) {
+	r.report.Warnings = append(r.report.Warnings, what+": "+err.Error())
+	r.Log.Warn("fault passed over", "reason", what, "err", err)
 }
 
 // unsealed is a snapshot in a spool. Nobody may trust its bytes before proven says nil; it

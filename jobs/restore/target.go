@@ -36,8 +36,8 @@ func openTarget(dir string, moveAside bool) (target, error) {
 	}
 	inWay := slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return keeps(e.Name()) })
 	t.full, t.mount = len(inWay) > 0, t.exists && isMount(t.dir)
-	if inUse(filepath.Join(t.dir, "member", "snap", "db")) {
-		return t, fmt.Errorf("data folder %q is in use by a running etcd: %w", dir, ErrRefused)
+	if err := notInUse(filepath.Join(t.dir, "member", "snap", "db")); err != nil {
+		return t, fmt.Errorf("data folder %q: %w: %w", dir, err, ErrRefused)
 	}
 	if t.full && !moveAside {
 		return t, fmt.Errorf("data folder %q is not empty (it holds %q): empty it, name another, or use --move-aside: %w", dir, inWay[0].Name(), ErrRefused)
@@ -67,14 +67,24 @@ func isMount(dir string) bool {
 // or is there, empty, and somebody's.
 func (t target) inside() bool { return t.exists && (t.mount || !t.full) }
 
-// inUse says whether somebody holds the lock that bbolt takes on its file.
-func inUse(db string) bool {
+// notInUse fails where somebody holds the lock that bbolt takes on its file, and where that cannot
+// be told.
+func notInUse(db string) error {
 	f, err := os.Open(db)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return nil
+	}
 	if err != nil {
-		return false
+		return fmt.Errorf("whether etcd runs on %q cannot be told: %w", db, bare(err))
 	}
 	defer f.Close() //nolint:errcheck // a reader's Close, which frees the lock as well
-	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
+	switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return errors.New("it is in use by a running etcd")
+	case err != nil:
+		return fmt.Errorf("whether etcd runs on %q cannot be told: %w", db, err)
+	}
+	return nil
 }
 
 // scratch makes the folder to build in, on the same mount as what it will become.
@@ -91,7 +101,7 @@ func (t target) scratch(suffix string) (string, error) {
 
 // take renames what lies in scratch to its final name, after moving aside what is in the way.
 // It returns where that went, or "". All renames are synced; where the last one fails, what was
-// moved aside comes back.
+// moved aside comes back. Only the sync behind the last rename can fail with the new folder there.
 func (t target) take(scratch string, now time.Time) (aside string, err error) {
 	stamp := asidePrefix + now.UTC().Format("20060102T150405Z")
 	switch {
@@ -113,43 +123,55 @@ func (t target) take(scratch string, now time.Time) (aside string, err error) {
 }
 
 func (t target) takeInside(scratch, stamp string) (aside string, err error) {
+	var moved []string
+	undo := func(err error) (string, error) {
+		for _, name := range moved {
+			err = errors.Join(err, rename(filepath.Join(stamp, name), filepath.Join(t.dir, name)))
+		}
+		if t.full {
+			err = errors.Join(err, os.Remove(stamp))
+		}
+		return "", err
+	}
 	if t.full {
 		aside = stamp
-		if err := t.clear(aside); err != nil {
-			return "", err
+		if moved, err = t.clear(aside); err != nil {
+			return undo(err)
 		}
 	}
+	// etcd warns of a data folder that others may read.
+	if err := os.Chmod(t.dir, 0o700); err != nil { //nolint:gosec // a folder
+		return undo(fmt.Errorf("chmod %q: %w", t.dir, bare(err)))
+	}
 	if err := rename(filepath.Join(scratch, "member"), filepath.Join(t.dir, "member")); err != nil {
-		return aside, err
+		return undo(err)
 	}
 	if err := os.Remove(scratch); err != nil {
 		return aside, fmt.Errorf("remove %q: %w", scratch, bare(err))
 	}
-	// etcd warns of a data folder that others may read.
-	if err := os.Chmod(t.dir, 0o700); err != nil { //nolint:gosec // a folder
-		return aside, fmt.Errorf("chmod %q: %w", t.dir, bare(err))
-	}
 	return aside, syncPath(t.dir)
 }
 
-// clear moves what is in the way into a folder inside, on the same mount.
-func (t target) clear(aside string) error {
+// clear moves what is in the way into a folder inside, on the same mount, and says what it moved,
+// with an error too.
+func (t target) clear(aside string) (moved []string, err error) {
 	if err := os.Mkdir(aside, 0o700); err != nil {
-		return fmt.Errorf("make %q: %w", aside, bare(err))
+		return nil, fmt.Errorf("make %q: %w", aside, bare(err))
 	}
 	entries, err := os.ReadDir(t.dir)
 	if err != nil {
-		return fmt.Errorf("move aside: %w", bare(err))
+		return nil, fmt.Errorf("move aside: %w", bare(err))
 	}
 	for _, e := range entries {
 		if keeps(e.Name()) {
 			continue
 		}
 		if err := rename(filepath.Join(t.dir, e.Name()), filepath.Join(aside, e.Name())); err != nil {
-			return err
+			return moved, err
 		}
+		moved = append(moved, e.Name())
 	}
-	return syncPath(t.dir)
+	return moved, errors.Join(syncPath(aside), syncPath(t.dir))
 }
 
 func rename(from, to string) error {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/etcdsafe/etcdsafe/jobs"
@@ -60,9 +59,9 @@ func suspicions(c *etcd.Cluster, t *taken) []string {
 	if t.outcome.Outcome == catalog.Unequal {
 		out = append(out, t.outcome.Why)
 	}
-	for _, alarm := range alarms(c) {
-		if strings.Contains(alarm, "CORRUPT") {
-			out = append(out, alarm)
+	for _, m := range c.Members {
+		if m.Err == nil && m.Status.Corrupt() {
+			out = append(out, fmt.Sprintf("member %s (%s) reports alarm CORRUPT", etcd.HexID(m.ID), m.Name))
 		}
 	}
 	return out

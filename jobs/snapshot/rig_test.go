@@ -68,7 +68,7 @@ func newRig(t *testing.T, c *etcdtest.Cluster) *rig {
 	r.Stores = []*catalog.Catalog{openFolder(t, r.store)}
 	if c != nil {
 		r.Etcd = etcd.Config{
-			Endpoints: c.Endpoints(), CACert: c.CA, Cert: c.ClientCert, Key: c.ClientKey, User: c.User, Password: c.Password,
+			Endpoints: c.Endpoints(), CACert: c.CA, Cert: c.ClientCert, Key: c.ClientKey, User: c.User, Password: etcd.Password(c.Password),
 		}
 	}
 	return r

@@ -57,7 +57,7 @@ type Config struct {
 // error too; the caller ends it. Errors wrap ErrSuspect, spool.ErrNoRoom, the sentinels of
 // etcd, archive, catalog and bucket, or the cause of ctx.
 func Run(ctx context.Context, c Config) (Report, error) {
-	r := &run{Config: c, report: Report{Report: jobs.Report{Job: "snapshot", Cluster: c.Cluster, Started: c.Now().UTC()}}}
+	r := &run{Config: c, report: Report{Report: jobs.Report{Job: "snapshot", Cluster: c.Cluster, DryRun: c.DryRun, Started: c.Now().UTC()}}}
 	err := r.do(ctx)
 	return r.report, err
 }
@@ -93,35 +93,44 @@ func (r *run) do(ctx context.Context) error {
 		return err
 	}
 	if t.outcome.Outcome == catalog.Unequal {
+		r.report.Cause = jobs.CauseSuspect
 		return fmt.Errorf("archive %s: %s: %w", m.ID, t.outcome.Why, ErrSuspect)
 	}
 	return nil
 }
 
-// recent says whether an archive younger than IfOlderThan is committed: a rerun of the same
-// slot has nothing to do. Suspect archives, and those in the future, do not count.
+// recent says whether an archive younger than IfOlderThan is committed in every store that
+// answers: a rerun of the same slot has nothing to do there. Suspect archives, and those in the
+// future, do not count. A store that does not answer is said; where none does, that is the error.
 func (r *run) recent(ctx context.Context) (bool, error) {
 	if r.IfOlderThan <= 0 {
 		return false, nil
 	}
 	var faults []error
+	var newest catalog.Manifest
 	for _, store := range r.Stores {
 		found, err := store.Find(ctx, catalog.Latest, time.Time{})
 		switch {
 		case errors.Is(err, catalog.ErrNone), errors.Is(err, catalog.ErrInterleaved):
+			return false, nil
 		case err != nil:
 			faults = append(faults, err)
-		case r.Now().Sub(found.Manifest.Started) < r.IfOlderThan:
-			r.report.Skip = true
-			r.report.Archive = reportArchive(found.Manifest)
-			r.Log.Info("snapshot skipped", "archive", found.Manifest.ID, "reason", "younger than --if-older-than")
-			return true, nil
+		case r.Now().Sub(found.Manifest.Started) >= r.IfOlderThan:
+			return false, nil
+		default:
+			newest = found.Manifest
 		}
 	}
 	if len(faults) == len(r.Stores) {
 		return false, errors.Join(faults...)
 	}
-	return false, nil
+	for _, fault := range faults {
+		r.report.Blame(jobs.CauseStore, fault.Error())
+	}
+	r.report.Skip = true
+	r.report.Archive = reportArchive(newest)
+	r.Log.Info("snapshot skipped", "archive", newest.ID, "reason", "younger than --if-older-than")
+	return true, nil
 }
 
 // noteCluster records what is wrong with the cluster: the snapshot is taken all the same.

@@ -514,6 +514,28 @@ func TestARerunOfTheSameSlotDoesNothing(t *testing.T) {
 	}
 }
 
+// TestARerunOfSeveralStores: one that lacks the archive gets it; one that does not answer is said.
+func TestARerunOfSeveralStores(t *testing.T) {
+	t.Parallel()
+	_, r := small(t)
+	r.IfOlderThan = time.Hour
+	r.taken()
+	r.Stores = append(r.Stores, openFolder(t, t.TempDir()))
+	if report, _ := r.taken(); report.Skip {
+		t.Error("the rerun was skipped although the second store lacks the archive")
+	}
+	gone := bucket.Broken("file:///gone", bucket.ErrUnavailable)
+	third, err := catalog.Open(gone, "prod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Stores = append(r.Stores, third)
+	report, err := r.run(t.Context())
+	if err != nil || !report.Skip || report.Cause != jobs.CauseStore {
+		t.Errorf("a rerun with one store of three out of reach = %v, skip %v, cause %q; want it skipped, cause store", err, report.Skip, report.Cause)
+	}
+}
+
 // TestWhatDoesNotCountForARerun: a suspect archive, one in the future, and a store that cannot
 // be read.
 func TestWhatDoesNotCountForARerun(t *testing.T) {

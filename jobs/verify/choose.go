@@ -45,8 +45,8 @@ func (r *run) promise(ctx context.Context) error {
 	return nil
 }
 
-// newestVerified is when the newest archive verified at the run's level was taken. Archives
-// older than MaxAge need not be looked at one by one: the first that fits decides.
+// newestVerified is when the newest archive verified at the run's level was taken. The
+// first that fits decides.
 func (r *run) newestVerified(ctx context.Context, store *catalog.Catalog) (time.Time, error) {
 	entries, err := store.List(ctx)
 	if err != nil {

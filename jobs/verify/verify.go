@@ -72,7 +72,7 @@ type ArchiveReport struct {
 // ErrTooOld, catalog.ErrNone, the sentinels of bucket, archive and spool, or the cause of ctx.
 func Run(ctx context.Context, c Config) (Report, error) {
 	r := &run{Config: c, report: Report{Level: c.Level, Archives: []ArchiveReport{},
-		Report: jobs.Report{Job: "verify", Cluster: c.Cluster, Started: c.Now().UTC()}}}
+		Report: jobs.Report{Job: "verify", Cluster: c.Cluster, DryRun: c.DryRun, Started: c.Now().UTC()}}}
 	err := r.do(ctx)
 	return r.report, err
 }
@@ -80,10 +80,12 @@ func Run(ctx context.Context, c Config) (Report, error) {
 type run struct {
 	Config
 	report Report
+	began  time.Time
 }
 
 func (r *run) do(ctx context.Context) error {
 	var faults []error
+	r.began = r.Now()
 	for _, store := range r.Stores {
 		if err := r.store(ctx, store); err != nil {
 			faults = append(faults, err)
@@ -98,12 +100,11 @@ func (r *run) do(ctx context.Context) error {
 // store verifies what was asked for in one store. All archives are tried.
 func (r *run) store(ctx context.Context, store *catalog.Catalog) error {
 	ids, faults := r.choose(ctx, store)
-	began := r.Now()
 	for i, id := range ids {
 		if ctx.Err() != nil {
 			return errors.Join(append(faults, context.Cause(ctx))...)
 		}
-		if r.Budget > 0 && r.Now().Sub(began) > r.Budget {
+		if r.Budget > 0 && r.Now().Sub(r.began) > r.Budget {
 			r.report.Warnings = append(r.report.Warnings, fmt.Sprintf("budget of %s spent: %d of %d archives not looked at in %s", r.Budget, len(ids)-i, len(ids), store.URL()))
 			break
 		}
@@ -164,6 +165,9 @@ func (r *run) archive(ctx context.Context, store *catalog.Catalog, id catalog.ID
 		err = fmt.Errorf("%w: %w", err, ErrFinding)
 	}
 	rep.Result = jobs.OK
+	if r.DryRun {
+		rep.Result = jobs.Skipped
+	}
 	if err != nil {
 		err = fmt.Errorf("archive %s in %s: %w", id, store.URL(), err)
 		rep.Result, rep.Error = jobs.Failed, err.Error()
@@ -175,7 +179,7 @@ func (r *run) archive(ctx context.Context, store *catalog.Catalog, id catalog.ID
 	if err == nil && r.Level != catalog.Stored && !r.DryRun {
 		err = r.receipts(ctx, store, id)
 	}
-	r.Log.Info("archive verified", "archive", id, "store", store.URL(), "depth", r.Level, "reason", rep.Result, "took", r.Now().Sub(began).Round(time.Millisecond).String())
+	r.Log.Info("archive looked at", "archive", id, "store", store.URL(), "depth", r.Level, "reason", rep.Result, "took", r.Now().Sub(began).Round(time.Millisecond).String())
 	return err
 }
 

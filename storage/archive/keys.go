@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -120,9 +119,8 @@ func Fingerprint(recipient string) string {
 // begin with # left out.
 func RecipientLines(file []byte) []string {
 	var out []string
-	lines := bufio.NewScanner(bytes.NewReader(file))
-	for lines.Scan() {
-		if text := strings.TrimSpace(lines.Text()); text != "" && !strings.HasPrefix(text, "#") {
+	for line := range strings.Lines(string(file)) {
+		if text := strings.TrimSpace(line); text != "" && !strings.HasPrefix(text, "#") {
 			out = append(out, text)
 		}
 	}
@@ -142,9 +140,6 @@ func (Identities) GoString() string { return "[redacted]" }
 
 // LogValue serves slog.
 func (Identities) LogValue() slog.Value { return slog.StringValue("[redacted]") }
-
-// Len is how many identities there are.
-func (i Identities) Len() int { return len(i.list) }
 
 // ParseIdentities reads a file of age identities (AGE-SECRET-KEY-1…, AGE-SECRET-KEY-PQ-1…, a
 // line each, # begins a comment) or one SSH private key without a passphrase. The error wraps

@@ -72,6 +72,9 @@ var params = map[string]paramKind{
 	"storage_account": paramPlain,
 }
 
+// Harmless says whether the value of a store URL's query parameter may be shown to anybody.
+func Harmless(param string) bool { return params[param] != paramSecret }
+
 // redactQuery keeps the order and the spelling of what may be shown. A part without a value is
 // dropped: it may be a secret that stands alone.
 func redactQuery(rawQuery string) string {

@@ -67,26 +67,35 @@ func (c *Catalog) List(ctx context.Context) ([]Entry, error) {
 // Manifest reads one manifest. The error wraps bucket.ErrNotExist where there is no such
 // archive, and ErrCorrupt or ErrFormat as DecodeManifest tells.
 func (c *Catalog) Manifest(ctx context.Context, id ID) (Manifest, error) {
-	text, _, err := c.store.ReadAll(ctx, c.keys.manifest(id), maxDocument)
-	if errors.Is(err, bucket.ErrTooLarge) {
-		return Manifest{}, fmt.Errorf("manifest %s in %s: %w: %w", id, c.store.URL(), err, ErrCorrupt)
-	}
-	if err != nil {
-		return Manifest{}, fmt.Errorf("read manifest %s in %s: %w", id, c.store.URL(), err)
-	}
-	return DecodeManifest(text, c.cluster, id)
+	m, _, err := c.ManifestText(ctx, id)
+	return m, err
 }
 
-// PutArchive uploads the sealed bytes of archive id. It exists only after Commit.
+// ManifestText is Manifest, and the document as it lies in the store, with fields that this
+// release does not know.
+func (c *Catalog) ManifestText(ctx context.Context, id ID) (Manifest, []byte, error) {
+	text, _, err := c.store.ReadAll(ctx, c.keys.manifest(id), maxDocument)
+	if errors.Is(err, bucket.ErrTooLarge) {
+		return Manifest{}, nil, fmt.Errorf("manifest %s in %s: %w: %w", id, c.store.URL(), err, ErrCorrupt)
+	}
+	if err != nil {
+		return Manifest{}, nil, fmt.Errorf("read manifest %s in %s: %w", id, c.store.URL(), err)
+	}
+	m, err := DecodeManifest(text, c.cluster, id)
+	return m, text, err
+}
+
+// PutArchive uploads the sealed bytes of archive id. It exists only after Commit. Where bytes lie
+// under that name already, nil: an answer may have been lost, and whoever reads back will see
+// whose they are.
 func (c *Catalog) PutArchive(ctx context.Context, id ID, codecs []string, r io.Reader, size int64) error {
-	if err := c.store.Upload(ctx, c.keys.archive(id, codecs), r, size); err != nil {
+	if err := c.store.Upload(ctx, c.keys.archive(id, codecs), r, size); err != nil && !errors.Is(err, bucket.ErrExists) {
 		return fmt.Errorf("store archive %s in %s: %w", id, c.store.URL(), err)
 	}
 	return nil
 }
 
-// OpenArchive reads the sealed bytes of archive id from the store. The time is when the store
-// took them, by its own clock. The caller closes.
+// OpenArchive reads the sealed bytes of archive id from the store. The caller closes.
 func (c *Catalog) OpenArchive(ctx context.Context, id ID, codecs []string) (io.ReadCloser, bucket.Object, error) {
 	r, obj, err := c.store.Open(ctx, c.keys.archive(id, codecs))
 	if err != nil {
@@ -130,7 +139,7 @@ func (c *Catalog) create(ctx context.Context, key string, text []byte) error {
 	there, _, readErr := c.store.ReadAll(ctx, key, maxDocument)
 	switch {
 	case readErr != nil:
-		return err
+		return errors.Join(err, readErr)
 	case bytes.Equal(there, text):
 		return nil
 	}

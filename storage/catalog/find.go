@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/etcdsafe/etcdsafe/storage/bucket"
 )
 
 // ErrNone marks a search that found no archive fit to be chosen.
@@ -26,7 +28,6 @@ const (
 
 // Found is an archive that Find chose.
 type Found struct {
-	Entry    Entry
 	Manifest Manifest
 	Passed   []Passed // newer archives that were passed over
 }
@@ -63,16 +64,15 @@ func (c *Catalog) Find(ctx context.Context, name string, asOf time.Time) (Found,
 		if err == nil {
 			recent = append(recent, m)
 		}
-		if found != nil {
-			continue
-		}
-		if err == nil {
+		if err == nil && found == nil {
 			err = c.fit(ctx, e, m, name, asOf)
 		}
 		switch {
+		case err == nil && found == nil:
+			found = &Found{Manifest: m, Passed: passed}
 		case err == nil:
-			found = &Found{Entry: e, Manifest: m, Passed: passed}
-		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrFormat), errors.Is(err, ErrPassed):
+		case errors.Is(err, bucket.ErrNotExist): // removed since it was listed
+		case isPassed(err):
 			passed = append(passed, Passed{ID: e.ID, Why: err})
 		default:
 			return Found{}, err
@@ -87,6 +87,11 @@ func (c *Catalog) Find(ctx context.Context, name string, asOf time.Time) (Found,
 	return *found, nil
 }
 
+// isPassed tells an archive that a search passes over from a store that does not answer.
+func isPassed(err error) bool {
+	return errors.Is(err, ErrCorrupt) || errors.Is(err, ErrFormat) || errors.Is(err, ErrPassed)
+}
+
 func (c *Catalog) findID(ctx context.Context, name string) (Found, error) {
 	id, err := ParseID(name)
 	if err != nil {
@@ -96,7 +101,7 @@ func (c *Catalog) findID(ctx context.Context, name string) (Found, error) {
 	if err != nil {
 		return Found{}, err
 	}
-	return Found{Entry: Entry{ID: id}, Manifest: m}, nil
+	return Found{Manifest: m}, nil
 }
 
 // fit is nil where the archive may be chosen, and why not otherwise.

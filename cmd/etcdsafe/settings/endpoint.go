@@ -57,8 +57,6 @@ func reachable(u *url.URL) bool {
 	switch u.Scheme {
 	case "http", "https":
 		return u.Hostname() != "" && u.Port() != "" && strings.Trim(u.Path, "/") == "" && u.RawQuery == ""
-	case "unix", "unixs":
-		return u.Host+u.Path != ""
 	}
 	return false
 }

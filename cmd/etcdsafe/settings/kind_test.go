@@ -194,7 +194,7 @@ func TestAddresses(t *testing.T) {
 		{"10.2.0.9:2379", "10.2.0.9:2379", ""},
 		{"https://etcd-0.etcd:2379,http://[::1]:2379/", "https://etcd-0.etcd:2379,http://[::1]:2379/", ""},
 		{"[::1]:2379", "[::1]:2379", ""},
-		{"unix:///run/etcd.sock", "unix:///run/etcd.sock", ""},
+		{"unix:///run/etcd.sock", "", `"unix:///run/etcd.sock" is not an address`},
 		{"etcd-0:x", "", `"etcd-0:x" is not an address`},
 		{"etcd-0", "", `"etcd-0" is not an address`},
 		{"https://etcd-0", "", "is not an address"},

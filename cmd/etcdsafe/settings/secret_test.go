@@ -224,7 +224,7 @@ func TestMaskURL(t *testing.T) {
 		"s3://k:p/w@bucket":            "s3://[redacted]",
 		"s3://k:1/w@bucket":            "s3://[redacted]@bucket",
 		"s3://bucket?region=x&SIG=y":   "s3://bucket?region=x&SIG=[redacted]",
-		"s3://bucket?a=b;accessKey=pw": "s3://bucket?a=b&accessKey=[redacted]",
+		"s3://bucket?a=b;accessKey=pw": "s3://bucket?a=[redacted]&accessKey=[redacted]",
 		"s3://my bucket":               "s3://my bucket",
 		"user:pw":                      "[redacted]",
 		"/backup":                      "/backup",

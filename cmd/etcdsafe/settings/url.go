@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/etcdsafe/etcdsafe/storage/bucket"
 )
 
 // URL is an address that may hold a user and a password; nothing prints those but Full.
@@ -69,11 +71,8 @@ func checkURL(s string) error {
 	return nil
 }
 
-// secretive marks the query keys whose values are hidden.
-var secretive = []string{"secret", "token", "passw", "sig", "sas", "cred", "accesskey", "access_key", "access-key"}
-
-// maskURL hides what may be secret in s: whatever stands before an @, the values of query keys that sound like secrets,
-// and all but the scheme where s is no URL. It over-masks rather than trust a parser on text that is malformed.
+// maskURL hides what may be secret in s: whatever stands before an @, the values of query keys that are not known to be
+// harmless, and all but the scheme where s is no URL. It over-masks rather than trust a parser on text that is malformed.
 func maskURL(s string) string {
 	scheme, rest := "", s
 	if i := strings.Index(s, "://"); i >= 0 {
@@ -99,7 +98,7 @@ func maskQuery(s string) string {
 	parts := strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' })
 	for i, p := range parts {
 		key, _, _ := strings.Cut(p, "=")
-		if slices.ContainsFunc(secretive, func(word string) bool { return strings.Contains(strings.ToLower(key), word) }) {
+		if !bucket.Harmless(key) {
 			parts[i] = key + "=" + redacted
 		}
 	}

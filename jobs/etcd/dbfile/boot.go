@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"os"
 	"os/exec"
 	"runtime"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
@@ -24,7 +26,7 @@ type BootConfig struct {
 type Server struct {
 	Endpoint string
 
-	stdin io.Closer
+	stop  func() error
 	ended chan error
 	kill  context.CancelFunc
 }
@@ -41,22 +43,26 @@ func (c Child) Boot(ctx context.Context, cfg BootConfig) (*Server, error) {
 	said := &tail{}
 	cmd.Stderr = said
 	stdin, errIn := cmd.StdinPipe()
-	stdout, errOut := cmd.StdoutPipe()
+	// No StdoutPipe: Wait, which runs all the while, would close it before its last words.
+	stdout, answers, errOut := os.Pipe()
 	if err := errors.Join(errIn, errOut); err != nil {
 		kill()
 		return nil, fmt.Errorf("boot etcd on %q: %w", cfg.DataDir, err)
 	}
-	s := &Server{stdin: stdin, ended: make(chan error, 1), kill: kill}
+	cmd.Stdout = answers
+	s := &Server{stop: sync.OnceValue(stdin.Close), ended: make(chan error, 1), kill: kill}
 	started := make(chan error, 1)
 	go s.own(cmd, started)
-	if err := <-started; err != nil {
-		kill()
-		return nil, fmt.Errorf("boot etcd on %q: %w: %w", cfg.DataDir, ErrChild, err)
+	err = <-started
+	err = errors.Join(err, answers.Close())
+	if err == nil {
+		err = s.hello(ctx, in, stdin, stdout)
 	}
-	if err := s.hello(ctx, in, stdin, stdout); err != nil {
+	err = errors.Join(err, stdout.Close())
+	if err != nil {
 		kill()
 		ended := <-s.ended
-		return nil, fmt.Errorf("boot etcd on %q: %w: %w: %s", cfg.DataDir, err, ended, said.line())
+		return nil, fmt.Errorf("boot etcd on %q: %w: %s", cfg.DataDir, errors.Join(err, ended), said.line())
 	}
 	return s, nil
 }
@@ -65,6 +71,9 @@ func (c Child) Boot(ctx context.Context, cfg BootConfig) (*Server, error) {
 func (s *Server) own(cmd *exec.Cmd, started chan<- error) {
 	runtime.LockOSThread()
 	err := cmd.Start()
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrChild, err)
+	}
 	started <- err
 	if err == nil {
 		err = cmd.Wait()
@@ -95,7 +104,7 @@ func (s *Server) hello(ctx context.Context, in []byte, stdin io.Writer, stdout i
 
 // Stop ends the server and waits for it. It may be called twice.
 func (s *Server) Stop() error {
-	err := s.stdin.Close()
+	err := s.stop()
 	timer := time.AfterFunc(10*time.Second, s.kill)
 	defer timer.Stop()
 	ended := <-s.ended

@@ -111,6 +111,8 @@ func blame(ctx context.Context, err error, said string) error {
 	}
 	status, ok := exit.Sys().(syscall.WaitStatus)
 	switch {
+	case strings.Contains(said, "failed to create new OS thread"): // the runtime's words, when a limit on processes is met
+		return fmt.Errorf("%w: %s", ErrChild, said)
 	case strings.Contains(said, syscall.ENOSPC.Error()):
 		return fmt.Errorf("%w: %s: %w", ErrChild, said, syscall.ENOSPC)
 	case ok && status.Signaled() && status.Signal() == syscall.SIGKILL:

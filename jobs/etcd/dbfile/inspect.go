@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"runtime/debug"
+	"syscall"
 
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
@@ -21,9 +21,6 @@ type Query struct {
 	CompactRevision int64
 	// Quick leaves out everything that needs a walk: only revisions, term and index are told.
 	Quick bool
-	// Warm reads the file through once before it is walked. Walking a cold mapping was a
-	// hundred times slower than a warm one.
-	Warm bool
 	// KeysOnly leaves out the other buckets, and Facts.Hash with them.
 	KeysOnly bool
 	// MaxRecentKeys bounds the memory of the walk, 20 to 25 bytes for each distinct key written
@@ -41,12 +38,12 @@ type Facts struct {
 	Kubernetes      bool // keys lie under /registry/ or /kubernetes.io/
 
 	// At Revision, unless Query asked for another:
-	Keys   int64  // live ones
+	Keys   int64  // live ones; -1: not known, see TooMany
 	Hash   uint32 // etcdutl's, over all buckets
 	HashKV uint32 // as a member compacted at HashCompact would answer for HashRevision
 	HashRevision,
 	HashCompact int64
-	TooMany bool // more recent keys than MaxRecentKeys: Keys and HashKV are not known
+	TooMany bool // more recent keys than MaxRecentKeys: Keys is -1, and HashKV 0 for not known
 	// Unsettled says that no key is live and the compaction at HashCompact is not finished in
 	// the file: a member answers HashKV while it compacts, HashKVCompacted when it is done, and
 	// neither on the way.
@@ -128,11 +125,6 @@ func inspect(f *os.File, q Query) (facts Facts, err error) {
 	if err != nil {
 		return Facts{}, err
 	}
-	if q.Warm && !q.Quick {
-		if _, err := io.Copy(io.Discard, io.NewSectionReader(f, 0, meta.bytes())); err != nil {
-			return Facts{}, fmt.Errorf("read database: %w", err)
-		}
-	}
 	// bbolt leaves a read-only file locked, for whoever shares its description: the caller.
 	defer unix.Flock(int(f.Fd()), unix.LOCK_UN) //nolint:errcheck // the process ends with it
 	db, err := openReadOnly(f)
@@ -146,16 +138,18 @@ func inspect(f *os.File, q Query) (facts Facts, err error) {
 
 // openReadOnly opens the database behind f without a path: bbolt gets a duplicate.
 func openReadOnly(f *os.File) (*bolt.DB, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("duplicate descriptor: %w", err)
+	}
 	db, err := bolt.Open("database", 0o400, &bolt.Options{
 		ReadOnly: true,
-		OpenFile: func(string, int, os.FileMode) (*os.File, error) {
-			fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-			if err != nil {
-				return nil, fmt.Errorf("duplicate descriptor: %w", err)
-			}
-			return os.NewFile(uintptr(fd), "database"), nil
-		},
+		OpenFile: func(string, int, os.FileMode) (*os.File, error) { return os.NewFile(uintptr(fd), "database"), nil },
 	})
+	var system syscall.Errno
+	if errors.As(err, &system) {
+		return nil, fmt.Errorf("open database: %w", err) // no memory to map it, no lock to be had
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w: %w", err, ErrCorrupt)
 	}

@@ -10,7 +10,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// defaultRecentKeys bounds the walk's memory at some 100 MiB.
+// defaultRecentKeys bounds the walk's memory: some 100 MiB for each of two sets of keys, of
+// which one is small unless a compaction is under way.
 const defaultRecentKeys = 4 << 20
 
 // walk computes HashKV without booting etcd (server/storage/mvcc/hash.go, kvHasher): crc32c
@@ -205,7 +206,7 @@ func (w *walk) conclude() {
 		f.Unsettled, f.HashKVCompacted = w.compact > w.finished, w.compacted.Sum32()
 	}
 	if w.seen.full || w.old.full {
-		f.TooMany, f.HashKV, f.Keys = true, 0, 0
+		f.TooMany, f.HashKV, f.Keys = true, 0, -1
 	}
 }
 

@@ -1,13 +1,13 @@
 // Package spool keeps a snapshot for as long as one process needs it, and not longer.
 //
 // A Spool is a file without a name: bytes of etcd never lie where a crash would leave them.
-// One goroutine writes, others follow the growing end, and a child process may be given the
+// One goroutine writes, others read behind the growing end, and a child process may be given the
 // descriptor.
 //
-//	stream ─ Write ─▶ Spool ─ Follow ─▶ seal
+//	stream ─ Write ─▶ Spool ─ ReadAt ─▶ seal
 //	                       └─ File ──▶ child process that maps it
 //
-// It never reports a clean end of a stream that was cut: a follower sees io.EOF only after
+// It never reports a clean end of a stream that was cut: a reader sees io.EOF only after
 // End(nil).
 package spool
 
@@ -42,7 +42,7 @@ type Place struct {
 	MaxBytes int64  // no limit of our own where 0
 }
 
-// Spool is one file without a name. Write and End belong to one goroutine; Follow, Size and
+// Spool is one file without a name. Write and End belong to one goroutine; ReadAt, Size and
 // File may be called from any.
 type Spool struct {
 	f   *os.File
@@ -85,7 +85,7 @@ func (s *Spool) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// End tells the followers that no more comes: io.EOF where err is nil, else err. Only the
+// End tells those who wait that no more comes: io.EOF where err is nil, else err. Only the
 // first call counts.
 func (s *Spool) End(err error) {
 	s.mu.Lock()
@@ -109,32 +109,10 @@ func (s *Spool) File() *os.File { return s.f }
 // Reader returns a reader of what was written so far.
 func (s *Spool) Reader() io.Reader { return io.NewSectionReader(s.f, 0, s.Size()) }
 
-// Follow returns a reader of the whole spool from its first byte. Its Read waits for bytes
-// that are not there yet, until End.
-func (s *Spool) Follow() io.Reader { return &follower{s: s} }
-
-// Close frees the bytes. Followers that still wait see an error.
+// Close frees the bytes. A ReadAt that still waits sees an error.
 func (s *Spool) Close() error {
 	s.End(os.ErrClosed)
 	return s.f.Close()
-}
-
-type follower struct {
-	s   *Spool
-	off int64
-}
-
-func (f *follower) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	have, err := f.s.wait(f.off, 1)
-	if have == 0 {
-		return 0, err
-	}
-	n, err := f.s.pread(p[:min(int64(len(p)), have)], f.off)
-	f.off += int64(n)
-	return n, err
 }
 
 // ReadAt implements io.ReaderAt, waiting until len(p) bytes behind off were written, or End was
