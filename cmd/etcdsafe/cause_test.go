@@ -312,10 +312,17 @@ func TestInterleavedClustersAreRefused(t *testing.T) {
 	var ids []string
 	for i, c := range []*etcdtest.Cluster{one, two, one} {
 		r := u.inProcess(t.Context(), time.Duration(10*i-40)*time.Second, "snapshot", "--endpoints", c.Endpoints()[0])
-		if r.code != exitOK {
-			t.Fatal(r)
+		want := []struct {
+			code    int
+			warning string
+		}{{exitOK, ""}, {exitOK, "right after a restore, wrong otherwise"}, {exitPartial, "two clusters write under the name"}}[i]
+		if r.code != want.code || !strings.Contains(r.stdout, want.warning) {
+			t.Fatalf("snapshot %d: want exit code %d and %q\n%v", i, want.code, want.warning, r)
 		}
 		ids = append(ids, r.field(t, "archive.id"))
+	}
+	if r := u.exits(t, exitOK, "list"); strings.Count(r.stdout, "cluster ") != 3 {
+		t.Errorf("list does not name the cluster of each archive\n%v", r)
 	}
 	for _, args := range [][]string{{"restore", "latest", "--data-dir", "data"}, {"verify", "latest"}, {"show", "latest"}} {
 		r := u.exits(t, exitRefused, args...)
@@ -345,7 +352,8 @@ func TestFullAndReadOnlyDisks(t *testing.T) {
 		{"full store", "mount -t tmpfs -o size=4k tmpfs mount; etcdsafe snapshot --stores $STORE", 15, "no space left on device"},
 		{"one store of two read-only", "mount -t tmpfs tmpfs mount; mount -o remount,ro mount; etcdsafe snapshot --stores $STORE,$ETCDSAFE_STORES", 3, "read-only file system"},
 		{"receipt on a read-only store", "mount --bind store mount; mount -o remount,bind,ro mount; etcdsafe verify --stores $STORE", 0, "receipt not written"},
-		{"no disk for the data folder", "mount -t tmpfs -o size=8m tmpfs mount; etcdsafe restore latest --data-dir mount/data --endpoints 127.0.0.1:1", 1, "no space left on device"},
+		{"no room for the data folder", "mount -t tmpfs -o size=8m tmpfs mount; etcdsafe restore latest --data-dir mount/data --endpoints 127.0.0.1:1", 1, "(the database + 64 MiB of log): not enough free space"},
+		{"no disk for the data folder", "mount -t tmpfs -o nr_inodes=4 tmpfs mount; etcdsafe restore latest --data-dir mount/data --endpoints 127.0.0.1:1", 1, "no space left on device"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			r := u.shell(t, row.script)

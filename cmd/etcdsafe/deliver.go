@@ -45,6 +45,9 @@ func (c *cli) print(out outcome, text []byte) error {
 		return c.printJSON(text)
 	}
 	t := &table{}
+	if out.head().DryRun {
+		t.line("DRY RUN: nothing was changed. What would be done:")
+	}
 	out.text(t)
 	for _, w := range out.head().Warnings {
 		t.line("WARNING: %s", w)
@@ -73,6 +76,22 @@ func (c *cli) deliverFile(text []byte) error {
 		return nil
 	}
 	return replaceFile(path, append(bytes.Clone(text), '\n'))
+}
+
+// document writes what list and show found: as JSON where that is asked for, and to the report file.
+func (c *cli) document(doc any, text func(t *table)) error {
+	raw, err := json.Marshal(doc)
+	if err != nil {
+		return fmt.Errorf("encode report: %w", err)
+	}
+	written := c.deliverFile(raw)
+	if c.set.Output.Get() == "json" {
+		return errors.Join(c.printJSON(raw), written)
+	}
+	t := &table{}
+	text(t)
+	_, err = c.stdout.Write(t.bytes())
+	return errors.Join(err, written)
 }
 
 // deliverTermination writes over the file that the kubelet made; it makes none.

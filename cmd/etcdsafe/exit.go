@@ -51,6 +51,7 @@ var exitCodes = []struct {
 	{archive.ErrNoIdentity, exitConfig},
 	{catalog.ErrBadName, exitConfig},
 	{etcd.ErrBadEndpoint, exitConfig},
+	{etcd.ErrBadFiles, exitConfig},
 	{restore.ErrSetting, exitConfig},
 	{spool.ErrPlace, exitConfig},
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
 	"github.com/etcdsafe/etcdsafe/jobs"
@@ -23,7 +24,7 @@ type work func(ctx context.Context, log *slog.Logger, tell jobs.Progress) (outco
 // happens. empty is the report of a job that never began.
 func (c *cli) job(ctx context.Context, empty outcome, do work, checks ...settings.Check) error {
 	empty.head().Started = c.now().UTC()
-	loadErr := c.load(append(checks, clusterIsValid, storesAreKnown, endpointsAreKnown)...)
+	loadErr := c.load(append(checks, clusterIsValid, storesAreKnown, endpointsAreKnown, reportHasFolder)...)
 	empty.head().Cluster = c.set.Cluster.Get()
 	if loadErr != nil {
 		return c.end(empty, loadErr)
@@ -42,6 +43,14 @@ func (c *cli) job(ctx context.Context, empty outcome, do work, checks ...setting
 		out = empty
 	}
 	return c.end(out, stopped(ctx, err))
+}
+
+// reportHasFolder is told before the work, not after it.
+func reportHasFolder(s *settings.Settings) error {
+	if path := string(s.ReportFile.Get()); path != "" && !isFolder(filepath.Dir(path)) {
+		return s.ReportFile.Errorf("%q is no folder", filepath.Dir(path))
+	}
+	return nil
 }
 
 // end completes the report, delivers it, and settles the exit code.

@@ -39,6 +39,7 @@ func (c *cli) keygen(path string, postQuantum bool) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return errors.Join(fmt.Errorf("write identity: %w", err), os.Remove(path))
 	}
+	fmt.Fprintf(c.stderr, "etcdsafe: archives sealed to it will say %s\n", archive.Fingerprint(recipient))
 	_, err = fmt.Fprintln(c.stdout, recipient)
 	return err
 }

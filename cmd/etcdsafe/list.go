@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,7 +23,7 @@ func (c *cli) listCommand() *cobra.Command {
 		Aliases: []string{"ls"},
 		Args:    args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := c.load(settings.Need(&s.Cluster, &s.Stores), clusterIsValid, storesAreKnown); err != nil {
+			if err := c.load(settings.Need(&s.Cluster, &s.Stores), clusterIsValid, storesAreKnown, reportHasFolder); err != nil {
 				return err
 			}
 			ctx, stop := context.WithTimeoutCause(cmd.Context(), browseTime, errDeadline)
@@ -49,6 +48,7 @@ type listed struct {
 	DBBytes   int64           `json:"dbBytes"`
 	Bytes     int64           `json:"bytes"`
 	Member    string          `json:"member"`
+	ClusterID string          `json:"clusterId"`
 	Encrypted bool            `json:"encrypted"`
 	HashKV    catalog.Outcome `json:"hashKV"`
 	Verified  catalog.Level   `json:"verified,omitempty"`
@@ -75,7 +75,18 @@ func (c *cli) list(ctx context.Context) error {
 		all = append(all, l)
 	}
 	slices.SortFunc(all, func(a, b *listed) int { return -cmp.Compare(a.ID, b.ID) })
+	flagClusters(all)
 	return errors.Join(append(faults, c.printList(all, len(stores)))...)
+}
+
+// flagClusters names the cluster of each archive where there are several: after a restore, or
+// because two clusters write under one name.
+func flagClusters(all []*listed) {
+	for _, l := range all {
+		if l.ClusterID != "" && slices.ContainsFunc(all, func(o *listed) bool { return o.ClusterID != "" && o.ClusterID != l.ClusterID }) {
+			l.flag("cluster " + l.ClusterID)
+		}
+	}
 }
 
 func listStore(ctx context.Context, store *catalog.Catalog, byID map[catalog.ID]*listed) error {
@@ -109,6 +120,10 @@ func (l *listed) fill(ctx context.Context, store *catalog.Catalog, e catalog.Ent
 		return err
 	}
 	l.Keys, l.DBBytes, l.Bytes, l.Member, l.Encrypted, l.HashKV = m.Snapshot.Keys, m.Snapshot.DBBytes, m.Archive.Bytes, m.Member.Name, len(m.Recipients) > 0, m.HashKV.Outcome
+	l.ClusterID = m.Cluster.ID
+	if store.Failed(ctx, m) != "" {
+		l.flag("FAILED")
+	}
 	if len(m.Suspect) > 0 {
 		l.flag("suspect")
 	}
@@ -132,19 +147,13 @@ func (l *listed) flag(f string) {
 }
 
 func (c *cli) printList(all []*listed, stores int) error {
-	if c.set.Output.Get() == "json" {
-		text, err := json.Marshal(all)
-		if err != nil {
-			return fmt.Errorf("encode list: %w", err)
-		}
-		return c.printJSON(text)
-	}
-	t := &table{}
+	return c.document(all, func(t *table) { c.listTable(t, all, stores) })
+}
+
+func (c *cli) listTable(t *table, all []*listed, stores int) {
 	t.row("ID", "AGE", "REVISION", "KEYS", "DATABASE", "STORED", "HASHKV", "VERIFIED", "STORES", "FLAGS")
 	for _, l := range all {
 		t.row(l.ID, age(c.now().Sub(l.Taken)), l.Revision, keys(l.Keys), size(l.DBBytes), size(l.Bytes), cmp.Or(string(l.HashKV), "-"), cmp.Or(string(l.Verified), "-"),
 			fmt.Sprintf("%d/%d", len(l.Stores), stores), cmp.Or(strings.Join(l.Flags, ","), "-"))
 	}
-	_, err := c.stdout.Write(t.bytes())
-	return err
 }

@@ -109,11 +109,12 @@ func (c *cli) etcdConfig() (etcd.Config, error) {
 	if err != nil {
 		return etcd.Config{}, err
 	}
-	return etcd.Config{
+	cfg := etcd.Config{
 		Endpoints: s.Endpoints.Get(),
 		CACert:    string(s.Cacert.Get()), Cert: string(s.Cert.Get()), Key: string(s.Key.Get()), ServerName: s.ServerName.Get(),
 		Insecure: s.InsecureSkipVerify.Get(), User: string(s.User.Get()), Password: etcd.Password(password.Reveal()), Timeout: s.DialTimeout.Get(),
-	}, nil
+	}
+	return cfg, cfg.CheckFiles()
 }
 
 // recipients reads to whom archives are sealed.
@@ -128,7 +129,11 @@ func (c *cli) recipients() (archive.Recipients, error) {
 		if err != nil {
 			return archive.Recipients{}, s.RecipientsFile.Errorf("%w", err)
 		}
-		texts = append(texts, archive.RecipientLines(raw)...)
+		lines := archive.RecipientLines(raw)
+		if _, err := archive.ParseRecipients(lines); err != nil {
+			return archive.Recipients{}, s.RecipientsFile.Errorf("%q: %w", path, err)
+		}
+		texts = append(texts, lines...)
 	}
 	rec, err := archive.ParseRecipients(texts)
 	if err != nil {

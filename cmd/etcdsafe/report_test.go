@@ -198,7 +198,9 @@ func TestXcomFileIsReplacedAtOnce(t *testing.T) {
 func TestReportThatCannotBeWritten(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{})
 	u := newOperator(t, c.Endpoints())
-	r := u.exits(t, exitFailed, "snapshot", "--report-file", "missing/report.json")
+	u.exits(t, exitConfig, "snapshot", "--report-file", "missing/report.json")
+	u.mkdir(t, "report.json/full")
+	r := u.exits(t, exitFailed, "snapshot", "--report-file", "report.json")
 	if !strings.Contains(r.stderr, "etcdsafe: write report") {
 		t.Error(r)
 	}
@@ -206,7 +208,7 @@ func TestReportThatCannotBeWritten(t *testing.T) {
 		t.Error("the archive is not there")
 	}
 	// Another fault keeps its own code.
-	u.exits(t, exitEtcd, "snapshot", "--report-file", "missing/report.json", "--endpoints", "127.0.0.1:1")
+	u.exits(t, exitEtcd, "snapshot", "--report-file", "report.json", "--endpoints", "127.0.0.1:1")
 }
 
 func checkShort(t *testing.T, short []byte) map[string]any {

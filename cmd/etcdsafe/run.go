@@ -56,8 +56,9 @@ type cli struct {
 
 func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "etcdsafe",
-		Short: "Keeps etcd recoverable: proven, encrypted snapshots, and the way back",
+		Use:     "etcdsafe",
+		Version: version(),
+		Short:   "Keeps etcd recoverable: proven, encrypted snapshots, and the way back",
 		Long: "etcdsafe takes snapshots of etcd, proves them against the live member, encrypts them, stores them,\n" +
 			"reads them back, verifies them again, and restores them.\n\n" +
 			"Each flag --x-y is also ETCDSAFE_X_Y in the environment and xY in a file given by --config.\n" +

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -24,7 +23,7 @@ func (c *cli) showCommand() *cobra.Command {
 		Short: "everything known of one archive",
 		Args:  args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := c.load(settings.Need(&s.Cluster, &s.Stores), clusterIsValid, storesAreKnown, knownName(args[0])); err != nil {
+			if err := c.load(settings.Need(&s.Cluster, &s.Stores), clusterIsValid, storesAreKnown, reportHasFolder, knownName(args[0])); err != nil {
 				return err
 			}
 			ctx, stop := context.WithTimeoutCause(cmd.Context(), browseTime, errDeadline)
@@ -72,19 +71,18 @@ func (c *cli) show(ctx context.Context, what string) error {
 }
 
 func (c *cli) printShown(s shown) error {
-	if c.set.Output.Get() == "json" {
-		text, err := json.Marshal(s)
-		if err != nil {
-			return fmt.Errorf("encode archive: %w", err)
-		}
-		return c.printJSON(text)
-	}
-	t := &table{}
+	return c.document(s, func(t *table) { c.shownTable(t, s) })
+}
+
+func (c *cli) shownTable(t *table, s shown) {
 	m := s.Manifest
 	t.row("ID", m.ID)
 	t.row("TAKEN", fmt.Sprintf("%s, %s ago, by etcdsafe %s", utc(m.Started), age(c.now().Sub(m.Started)), m.Tool.Version))
 	t.row("CLUSTER", m.Cluster.Name+" ("+m.Cluster.ID+")")
 	t.row("MEMBER", fmt.Sprintf("%s (%s) at %s, etcd %s%s", m.Member.Name, m.Member.ID, m.Member.Endpoint, m.Member.Version, leaderText(m.Member.Leader)))
+	for _, other := range m.Members {
+		t.row("PEERS", other.Name+"="+strings.Join(other.PeerURLs, ",")+learnerText(other.Learner))
+	}
 	t.row("QUORUM", m.Quorum)
 	t.row("REVISION", fmt.Sprintf("%d, compacted at %d, raft term %d, index %d", m.Snapshot.Revision, m.Snapshot.CompactRevision, m.Snapshot.Term, m.Snapshot.Index))
 	t.row("KEYS", keys(m.Snapshot.Keys))
@@ -106,8 +104,13 @@ func (c *cli) printShown(s shown) error {
 	for _, r := range s.Receipts {
 		t.row("VERIFIED", fmt.Sprintf("%s at level %s: %s", utc(r.Finished), r.Level, okText(r)))
 	}
-	_, err := c.stdout.Write(t.bytes())
-	return err
+}
+
+func learnerText(learner bool) string {
+	if learner {
+		return " (a learner)"
+	}
+	return ""
 }
 
 func leaderText(leader bool) string {

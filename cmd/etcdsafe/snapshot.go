@@ -86,7 +86,7 @@ func (r *snapshotReport) text(t *table) {
 		return
 	}
 	t.row("ARCHIVE", a.ID)
-	t.row("RESULT", r.Result)
+	t.row("RESULT", string(r.Result)+skipText(r))
 	t.row("MEMBER", a.Member.Name+" ("+a.Member.ID+", etcd "+a.Member.Version+")")
 	t.row("HASH", a.Hash)
 	t.row("REVISION", a.Revision)
@@ -99,7 +99,17 @@ func (r *snapshotReport) text(t *table) {
 	}
 }
 
+func skipText(r *snapshotReport) string {
+	if !r.Skip {
+		return ""
+	}
+	return ": this archive, taken " + age(r.Started.Sub(r.Archive.ID.Time())) + " before, is younger than --if-older-than"
+}
+
 func (r *snapshotReport) members(t *table) {
+	if len(r.Members) > 0 {
+		t.row("MEMBER", "NAME", "VERDICT", "WHY")
+	}
 	for _, m := range r.Members {
 		t.row(m.ID, m.Name, m.Verdict, m.Reason)
 	}

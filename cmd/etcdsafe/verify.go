@@ -99,7 +99,7 @@ func (r *verifyReport) text(t *table) {
 	if len(r.Archives) == 0 {
 		return
 	}
-	t.row("ARCHIVE", "STORE", "LEVEL", "RESULT", "HASH", "REVISION", "TOTAL KEYS", "TOTAL SIZE", "")
+	t.row("ARCHIVE", "STORE", "LEVEL", "RESULT", "HASH", "REVISION", "TOTAL KEYS", "TOTAL SIZE", "ERROR")
 	for _, a := range r.Archives {
 		if a.Hash == "" {
 			t.row(a.ID, a.Store, a.Level, a.Result, "-", "-", "-", "-", a.Error)

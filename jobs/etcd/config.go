@@ -102,6 +102,18 @@ func redactEndpoint(s string) string {
 	return s
 }
 
+// ErrBadFiles marks TLS files that are not there, or hold something else.
+var ErrBadFiles = errors.New("TLS files are of no use")
+
+// CheckFiles reads the TLS files once, to tell before anything is dialled that they are missing or
+// do not go together. The error wraps ErrBadFiles.
+func (c Config) CheckFiles() error {
+	if _, err := c.tls(""); err != nil {
+		return fmt.Errorf("%w: %w", err, ErrBadFiles)
+	}
+	return nil
+}
+
 // tls reads the key files and returns the configuration for one connection to host.
 func (c Config) tls(host string) (*tls.Config, error) {
 	out := &tls.Config{

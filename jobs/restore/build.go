@@ -7,11 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
+	"github.com/etcdsafe/etcdsafe/storage/catalog"
 )
 
 // build makes the data folder beside its final name, checks it, and renames it. Whatever goes
@@ -19,6 +23,9 @@ import (
 func (r *run) build(ctx context.Context, src *source, raw *unsealed) (err error) {
 	t, err := openTarget(r.DataDir, r.MoveAside)
 	if err != nil {
+		return err
+	}
+	if err := t.room(raw.Size()); err != nil {
 		return err
 	}
 	suffix, err := r.draw()
@@ -100,6 +107,10 @@ func (r *run) token(src *source) string {
 	case src.manifest != nil:
 		return "etcdsafe-" + string(src.manifest.ID)
 	}
+	name, _, _ := strings.Cut(filepath.Base(src.file), ".")
+	if id, err := catalog.ParseID(name); err == nil { // fetched by --fetch-only
+		return "etcdsafe-" + string(id)
+	}
 	return fmt.Sprintf("etcdsafe-%x-%08x", src.facts.Revision, src.facts.HashKV)
 }
 
@@ -136,11 +147,25 @@ func (r *run) checkFolder(ctx context.Context, src *source, scratch string, b bu
 func startLines(p peers, token, dataDir string) []string {
 	var out []string
 	for _, m := range p.members {
-		urls := strings.Join(m.urls, ",")
 		out = append(out, fmt.Sprintf("etcd --name %s --data-dir %s --initial-cluster %s --initial-cluster-token %s --initial-advertise-peer-urls %s --listen-peer-urls %s",
-			m.name, dataDir, p.cluster, token, urls, urls))
+			m.name, dataDir, p.cluster, token, strings.Join(m.urls, ","), listenURLs(m.urls)))
 	}
 	return out
+}
+
+// listenURLs are where etcd can listen to be reached under urls: it wants addresses, no names.
+func listenURLs(urls []string) string {
+	var out []string
+	for _, text := range urls {
+		u, err := url.Parse(text)
+		if err == nil && u.Hostname() != "localhost" && net.ParseIP(u.Hostname()) == nil {
+			text = u.Scheme + "://0.0.0.0:" + u.Port()
+		}
+		if !slices.Contains(out, text) {
+			out = append(out, text)
+		}
+	}
+	return strings.Join(out, ",")
 }
 
 // writeDB writes the snapshot with its digest to a file that does not exist yet.

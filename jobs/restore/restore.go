@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/etcdsafe/etcdsafe/jobs"
@@ -113,7 +115,7 @@ func (r *run) do(ctx context.Context) error {
 		return err
 	}
 	if r.DryRun {
-		return r.plan(src)
+		return r.plan(ctx, src)
 	}
 	if r.FetchOnly != "" {
 		return r.fetch(ctx, src)
@@ -142,6 +144,19 @@ func (r *run) check() error {
 	}
 	if _, err := r.Bump.resolve(false); err != nil {
 		return err
+	}
+	if r.What != "" && !r.AsOf.IsZero() {
+		if _, err := catalog.ParseID(r.What); err == nil {
+			return fmt.Errorf("--as-of chooses an archive, and %s names one: %w", r.What, ErrSetting)
+		}
+	}
+	for _, path := range []string{r.DBOnly, r.FetchOnly} {
+		if err := folderOf(path, path == r.FetchOnly); err != nil {
+			return err
+		}
+	}
+	if r.DBOnly != "" {
+		return absent(r.DBOnly)
 	}
 	if r.DataDir == "" {
 		return nil
@@ -180,15 +195,59 @@ func (r *run) consent(ctx context.Context, src *source) error {
 	return nil
 }
 
-// plan is what --dry-run prints.
-func (r *run) plan(src *source) error {
-	if src.manifest == nil {
+// folderOf fails unless the folder that path is to be written into is there.
+func folderOf(path string, isFolder bool) error {
+	if path == "" {
 		return nil
 	}
-	bump, err := r.Bump.resolve(src.manifest.Snapshot.Kubernetes)
+	if !isFolder {
+		path = filepath.Dir(path)
+	}
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return fmt.Errorf("%q is no folder: %w", path, ErrSetting)
+	}
+	return nil
+}
+
+// plan says what would be done, and fails where it would: it opens the archive as far as the key
+// shows, and looks at the room for what is in it.
+func (r *run) plan(ctx context.Context, src *source) error {
+	body, expect, err := r.body(ctx, src)
 	if err != nil {
 		return err
 	}
-	r.report.BumpedBy, r.report.BumpReason, r.report.DataDir, r.report.File = bump.by, bump.why, r.DataDir, cmp.Or(r.DBOnly, r.FetchOnly)
-	return nil
+	defer body.Close() //nolint:errcheck // a reader's Close
+	r.report.File = cmp.Or(r.DBOnly, r.FetchOnly)
+	if r.FetchOnly != "" {
+		return nil
+	}
+	if err := archive.Unlock(body, expect, r.Identities); err != nil {
+		return src.blame(err)
+	}
+	if r.DataDir == "" || src.manifest == nil {
+		return nil
+	}
+	return r.planFolder(src)
+}
+
+func (r *run) planFolder(src *source) error {
+	m := src.manifest
+	bump, err := r.Bump.resolve(m.Snapshot.Kubernetes)
+	if err != nil {
+		return err
+	}
+	p, err := r.Peers.resolve(r.Name)
+	if err != nil {
+		return err
+	}
+	t, err := openTarget(r.DataDir, r.MoveAside)
+	if err != nil {
+		return err
+	}
+	if t.full {
+		r.report.MovedAside = t.dir + asidePrefix + "…"
+	}
+	r.report.BumpedBy, r.report.BumpReason, r.report.DataDir = bump.by, bump.why, r.DataDir
+	r.report.Start = startLines(p, r.token(src), r.DataDir)
+	return t.room(m.Snapshot.Bytes)
 }

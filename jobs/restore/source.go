@@ -11,9 +11,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/etcdsafe/etcdsafe/jobs"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
 	"github.com/etcdsafe/etcdsafe/storage/archive"
 	"github.com/etcdsafe/etcdsafe/storage/archive/spool"
+	"github.com/etcdsafe/etcdsafe/storage/bucket"
 	"github.com/etcdsafe/etcdsafe/storage/catalog"
 )
 
@@ -52,6 +54,9 @@ func (r *run) find(ctx context.Context) (*source, error) {
 		age := r.Now().Sub(m.Started).Round(time.Second)
 		r.report.Archive = &ArchiveReport{ID: m.ID, Store: store.URL(), Taken: &m.Started, Age: age.String(),
 			Revision: m.Snapshot.Revision, Keys: m.Snapshot.Keys, SHA256: m.Archive.SHA256, Suspect: m.Suspect}
+		if failed := store.Failed(ctx, m); failed != "" {
+			r.warn("the newest verification of archive "+string(m.ID)+" failed", errors.New(failed))
+		}
 		r.Log.Info("archive chosen", "archive", m.ID, "store", store.URL(), "revision", m.Snapshot.Revision, "reason", "taken "+age.String()+" ago", "stage", "choose")
 		return &source{store: store, manifest: &m}, nil
 	}
@@ -60,7 +65,7 @@ func (r *run) find(ctx context.Context) (*source, error) {
 
 // warn records what the run goes on in spite of.
 func (r *run) warn(what string, err error) {
-	r.report.Warnings = append(r.report.Warnings, what+": "+err.Error())
+	r.report.Warnings = append(r.report.Warnings, what+": "+jobs.OneLine(err))
 	r.Log.Warn("fault passed over", "reason", what, "err", err)
 }
 
@@ -69,6 +74,19 @@ func (r *run) warn(what string, err error) {
 type unsealed struct {
 	*spool.Spool
 	proven func() error
+}
+
+// blame names the archive in an error about its bytes, and who could open it.
+func (s *source) blame(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case s.manifest == nil:
+		return fmt.Errorf("%q: %w", s.file, err)
+	case errors.Is(err, archive.ErrKey), errors.Is(err, archive.ErrNoIdentity):
+		return fmt.Errorf("archive %s, sealed to %s: %w", s.manifest.ID, strings.Join(s.manifest.Recipients, " and "), err)
+	}
+	return fmt.Errorf("archive %s in %s: %w", s.manifest.ID, s.store.URL(), err)
 }
 
 // open writes the snapshot inside src into a spool.
@@ -84,11 +102,11 @@ func (r *run) open(ctx context.Context, src *source) (*unsealed, error) {
 	}
 	r.Log.Info("archive opened", "bytes", expect.ArchiveBytes, "stage", "open")
 	if err := r.unseal(spooled, body, expect); err != nil {
-		return nil, errors.Join(err, spooled.Close())
+		return nil, errors.Join(src.blame(err), spooled.Close())
 	}
 	result := make(chan error, 1)
 	go func() { result <- expect.Prove(spooled.Reader()) }()
-	raw := &unsealed{Spool: spooled, proven: sync.OnceValue(func() error { return <-result })}
+	raw := &unsealed{Spool: spooled, proven: sync.OnceValue(func() error { return src.blame(<-result) })}
 	if err := r.learn(ctx, src, raw); err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
@@ -102,6 +120,9 @@ func (r *run) body(ctx context.Context, src *source) (io.ReadCloser, archive.Exp
 			return nil, archive.Expect{}, err
 		}
 		body, _, err := src.store.OpenArchive(ctx, m.ID, m.Codecs)
+		if errors.Is(err, bucket.ErrNotExist) {
+			err = fmt.Errorf("%w: %w", err, ErrMismatch) // its manifest promises it
+		}
 		return body, m.Expect(), err
 	}
 	f, err := os.Open(src.file)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/etcdsafe/etcdsafe/storage/archive/spool"
 )
 
 // target is where a data folder is to be.
@@ -25,6 +27,9 @@ type target struct {
 // moved aside, and one whose database a running etcd holds.
 func openTarget(dir string, moveAside bool) (target, error) {
 	t := target{dir: filepath.Clean(dir)}
+	if real, err := filepath.EvalSymlinks(t.dir); err == nil {
+		t.dir = real // a link is not to be renamed, nor its own disk to be filled
+	}
 	entries, err := os.ReadDir(t.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		_, err = os.Stat(filepath.Dir(t.dir))
@@ -85,6 +90,19 @@ func notInUse(db string) error {
 		return fmt.Errorf("whether etcd runs on %q cannot be told: %w", db, err)
 	}
 	return nil
+}
+
+// walBytes is what etcd's library lays out for an empty log (server/storage/wal, SegmentSizeBytes).
+const walBytes = 64 << 20
+
+// room fails where a folder made of a snapshot of so many bytes does not fit on the target's disk.
+// Asked before anything is written, it is no promise.
+func (t target) room(snapshotBytes int64) error {
+	beside := filepath.Dir(t.dir)
+	if t.inside() {
+		beside = t.dir
+	}
+	return spool.Place{Dir: beside}.Fits("disk of data folder", snapshotBytes+walBytes, "the database + 64 MiB of log")
 }
 
 // scratch makes the folder to build in, on the same mount as what it will become.

@@ -77,6 +77,7 @@ func (r *run) do(ctx context.Context) error {
 		return err
 	}
 	r.noteCluster(cluster)
+	r.noteIdentity(ctx, etcd.HexID(cluster.ID))
 	if r.DryRun {
 		return r.plan(cluster)
 	}
@@ -136,7 +137,7 @@ func (r *run) recent(ctx context.Context) (bool, error) {
 // noteCluster records what is wrong with the cluster: the snapshot is taken all the same.
 func (r *run) noteCluster(c *etcd.Cluster) {
 	for _, fault := range c.Faults {
-		r.report.Warnings = append(r.report.Warnings, fault.Error())
+		r.report.Warnings = append(r.report.Warnings, jobs.OneLine(fault))
 		r.Log.Warn("endpoint did not answer", "err", fault)
 	}
 	if !c.Quorum {
@@ -146,6 +147,22 @@ func (r *run) noteCluster(c *etcd.Cluster) {
 		r.report.Blame(jobs.CauseCluster, alarm)
 	}
 	r.Log.Info("members found", "members", len(c.Members), "quorum", c.Quorum)
+}
+
+// noteIdentity says when the stores hold archives of another cluster under this name: as after a
+// restore, or, where ours come and go between them, because two clusters write here. The snapshot
+// is taken all the same. A store that cannot be read is found out later.
+func (r *run) noteIdentity(ctx context.Context, id string) {
+	for _, store := range r.Stores {
+		other, mixed, err := store.Foreign(ctx, id)
+		switch {
+		case err != nil || other == "":
+		case mixed:
+			r.report.Blame(jobs.CauseCluster, fmt.Sprintf("two clusters write under the name %q in %s: %s before, %s now; give each its own --cluster", r.Cluster, store.URL(), other, id))
+		default:
+			r.report.Warnings = append(r.report.Warnings, fmt.Sprintf("archives in %s are of cluster %s until now, this is %s: right after a restore, wrong otherwise", store.URL(), other, id))
+		}
+	}
 }
 
 // alarms is what the members report, each named.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/etcdsafe/etcdsafe/jobs"
@@ -168,6 +169,9 @@ func (r *run) archive(ctx context.Context, store *catalog.Catalog, id catalog.ID
 	if r.DryRun {
 		rep.Result = jobs.Skipped
 	}
+	if errors.Is(err, archive.ErrKey) {
+		err = fmt.Errorf("sealed to %s: %w", strings.Join(m.Recipients, " and "), err)
+	}
 	if err != nil {
 		err = fmt.Errorf("archive %s in %s: %w", id, store.URL(), err)
 		rep.Result, rep.Error = jobs.Failed, err.Error()
@@ -216,7 +220,7 @@ func (r *run) receipt(ctx context.Context, store *catalog.Catalog, m catalog.Man
 		err = store.PutReceipt(ctx, rec, suffix)
 	}
 	if err != nil {
-		r.report.Warnings = append(r.report.Warnings, err.Error())
+		r.report.Warnings = append(r.report.Warnings, jobs.OneLine(err))
 		r.Log.Warn("receipt not written", "archive", m.ID, "err", err)
 	}
 	return err == nil

@@ -99,6 +99,19 @@ func (e Expect) check() error {
 	return nil
 }
 
+// Unlock reads as much of the archive src as tells whether one of ids opens it. The error wraps
+// ErrKey, ErrNoIdentity or ErrCorrupt, or is src's.
+func Unlock(src io.Reader, want Expect, ids Identities) error {
+	if want.Codecs == nil {
+		return nil
+	}
+	source := newMeter(src, want.ArchiveBytes)
+	if _, err := unlock(source, want.Codecs, ids); err != nil {
+		return source.blame(err)
+	}
+	return nil
+}
+
 // unlock returns the zstd stream inside src.
 func unlock(src io.Reader, codecs []string, ids Identities) (io.Reader, error) {
 	switch {

@@ -198,6 +198,18 @@ func (c *Catalog) Verified(ctx context.Context, m Manifest) (Level, time.Time, e
 	return level, at, nil
 }
 
+// Failed is what the newest receipt of m found wrong, or "" where it is sound, there is none, or
+// it cannot be read.
+func (c *Catalog) Failed(ctx context.Context, m Manifest) string {
+	receipts, _ := c.Receipts(ctx, m.ID, Stored) // a mark, no proof
+	for _, r := range slices.Backward(receipts) {
+		if r.ManifestSHA256 == m.SHA256 {
+			return r.Finding
+		}
+	}
+	return ""
+}
+
 // verified looks from the newest receipt back: a failure rules out its own level and those
 // above it for everything older.
 func verified(receipts []Receipt, manifestSHA256 string) (Level, time.Time) {

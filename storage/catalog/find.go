@@ -57,6 +57,9 @@ func (c *Catalog) Find(ctx context.Context, name string, asOf time.Time) (Found,
 	var recent []Manifest
 	var found *Found
 	for i, e := range entries {
+		if !asOf.IsZero() && e.ID.Time().After(asOf) {
+			continue // not what is asked for
+		}
 		if found != nil && i >= window {
 			break
 		}
@@ -65,7 +68,7 @@ func (c *Catalog) Find(ctx context.Context, name string, asOf time.Time) (Found,
 			recent = append(recent, m)
 		}
 		if err == nil && found == nil {
-			err = c.fit(ctx, e, m, name, asOf)
+			err = c.fit(ctx, e, m, name)
 		}
 		switch {
 		case err == nil && found == nil:
@@ -87,6 +90,26 @@ func (c *Catalog) Find(ctx context.Context, name string, asOf time.Time) (Found,
 	return *found, nil
 }
 
+// Foreign is the id of the cluster whose archive is the newest, where that is not id, or "". Mixed
+// says that archives of id lie before it: two clusters write under one name.
+func (c *Catalog) Foreign(ctx context.Context, id string) (other string, mixed bool, err error) {
+	entries, err := c.List(ctx)
+	if err != nil {
+		return "", false, err
+	}
+	for _, e := range entries[:min(len(entries), window)] {
+		m, err := c.Manifest(ctx, e.ID)
+		switch {
+		case err != nil: // damaged, or gone: a finding of others
+		case m.Cluster.ID == id:
+			return other, other != "", nil
+		case other == "":
+			other = m.Cluster.ID
+		}
+	}
+	return other, false, nil
+}
+
 // isPassed tells an archive that a search passes over from a store that does not answer.
 func isPassed(err error) bool {
 	return errors.Is(err, ErrCorrupt) || errors.Is(err, ErrFormat) || errors.Is(err, ErrPassed)
@@ -105,10 +128,8 @@ func (c *Catalog) findID(ctx context.Context, name string) (Found, error) {
 }
 
 // fit is nil where the archive may be chosen, and why not otherwise.
-func (c *Catalog) fit(ctx context.Context, e Entry, m Manifest, name string, asOf time.Time) error {
+func (c *Catalog) fit(ctx context.Context, e Entry, m Manifest, name string) error {
 	switch {
-	case !asOf.IsZero() && e.ID.Time().After(asOf):
-		return fmt.Errorf("taken after %s: %w", asOf.UTC().Format(time.RFC3339), ErrPassed)
 	case e.Future():
 		return fmt.Errorf("in the future of the store's clock: %w", ErrPassed)
 	case len(m.Suspect) > 0:

@@ -25,13 +25,16 @@ func (s *Settings) bind(fs *pflag.FlagSet, concerns []Concern, name func(*about)
 			if a.secret {
 				continue
 			}
-			flag := fs.VarPF(typed{Field: f, name: name(a)}, name(a), "", a.desc)
+			flag := fs.VarPF(typed{Field: f, name: name(a)}, name(a), shorthands[name(a)], a.desc)
 			if f.Type() == "bool" {
 				flag.NoOptDefVal = "true"
 			}
 		}
 	}
 }
+
+// shorthands are those that kubectl's and etcdctl's users type without thinking.
+var shorthands = map[string]string{"output": "o"}
 
 // of lists the fields of a concern.
 func (s *Settings) of(c Concern) []Field {

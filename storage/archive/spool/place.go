@@ -96,12 +96,18 @@ func (p Place) Require(needBytes int64, why string) error {
 	if err := p.check(); err != nil {
 		return err
 	}
+	return p.Fits("spool folder", needBytes, why)
+}
+
+// Fits returns ErrNoRoom, with both numbers, unless needBytes are free on the disk of p.Dir. What
+// that folder is for, and why so much, is printed with it.
+func (p Place) Fits(what string, needBytes int64, why string) error {
 	fs, err := p.statfs()
 	if err != nil {
 		return err
 	}
 	if free := int64(fs.Bavail) * fs.Bsize; free < needBytes {
-		return fmt.Errorf("spool folder %q has %s free, needed are %s (%s): %w", p.dir(), mib(free), mib(needBytes), why, ErrNoRoom)
+		return fmt.Errorf("%s %q has %s free, needed are %s (%s): %w", what, p.dir(), mib(free), mib(needBytes), why, ErrNoRoom)
 	}
 	return nil
 }
