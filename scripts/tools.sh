@@ -12,32 +12,52 @@ prints the folder that holds the binaries. Without GROUP all are built:
   etcd35 etcd36 etcd37   etcd, etcdctl and etcdutl, named etcd-3.5, etcdctl-3.5, ...
   age                    age and age-keygen
   lint                   golangci-lint
+  versitygw minio        object stores that speak S3
+  fakegcs azurite        object stores that speak like Google's and Azure's; azurite needs node
+  toxiproxy              toxiproxy-server, a network that fails on purpose
 
 The folder is $ETCDSAFE_TOOLS, else $XDG_CACHE_HOME/etcdsafe/tools, else
-~/.cache/etcdsafe/tools. A group is built again only when its go.mod or go.sum changes.
+~/.cache/etcdsafe/tools. A group is built again only when the files that pin it change.
 USAGE
+}
+
+# stamp GROUP: what pins it, in 16 digits.
+stamp() {
+	(cd "$root/test/tools/$1" && cat -- *) | sha256sum | cut -c1-16
+}
+
+# built GROUP: whether the cache holds it as it is pinned now.
+built() {
+	[[ -f $dir/.$1 && $(cat "$dir/.$1") == "$(stamp "$1")" ]]
 }
 
 # build GROUP SUFFIX MODULE... : one binary per tool of the group, NAME+SUFFIX.
 build() {
 	local group=$1 suffix=$2
 	shift 2
-	local stamp
-	stamp=$(cat "$root/test/tools/$group/go.mod" "$root/test/tools/$group/go.sum" | sha256sum | cut -c1-16)
-	if [[ -f $dir/.$group && $(cat "$dir/.$group") == "$stamp" ]]; then
-		return
-	fi
+	built "$group" && return
 	echo "building $group" >&2
 	local pair
 	for pair in "$@"; do
 		(cd "$root/test/tools/$group" &&
 			CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$dir/${pair%%=*}$suffix" "${pair#*=}")
 	done
-	echo "$stamp" >"$dir/.$group"
+	stamp "$group" >"$dir/.$group"
 }
 
 etcd() {
 	build "$1" "-$2" etcd=go.etcd.io/etcd/server/v3 etcdctl=go.etcd.io/etcd/etcdctl/v3 etcdutl=go.etcd.io/etcd/etcdutl/v3
+}
+
+# azurite comes from npm, as its lock file says; node is Debian's where none is there.
+azurite() {
+	built azurite && return
+	echo "installing azurite" >&2
+	command -v npm >/dev/null || "$root/scripts/debian.sh" nodejs npm
+	mkdir -p "$dir/azurite"
+	cp "$root"/test/tools/azurite/package*.json "$dir/azurite/"
+	npm ci --prefix "$dir/azurite" --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+	stamp azurite >"$dir/.azurite"
 }
 
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
@@ -47,13 +67,18 @@ fi
 root=$(cd "$(dirname "$0")/.." && pwd)
 dir=${ETCDSAFE_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/etcdsafe/tools}
 mkdir -p "$dir"
-[[ $# -gt 0 ]] || set -- etcd35 etcd36 etcd37 age lint
+[[ $# -gt 0 ]] || set -- etcd35 etcd36 etcd37 age lint versitygw minio fakegcs azurite toxiproxy
 for group in "$@"; do
 	case $group in
 	etcd35) etcd etcd35 3.5 ;;
 	etcd36) etcd etcd36 3.6 ;;
 	etcd37) etcd etcd37 3.7 ;;
 	age) build age '' age=filippo.io/age/cmd/age age-keygen=filippo.io/age/cmd/age-keygen ;;
+	versitygw) build versitygw '' versitygw=github.com/versity/versitygw/cmd/versitygw ;;
+	minio) build minio '' minio=github.com/minio/minio ;;
+	fakegcs) build fakegcs '' fake-gcs-server=github.com/fsouza/fake-gcs-server ;;
+	azurite) azurite ;;
+	toxiproxy) build toxiproxy '' toxiproxy-server=github.com/Shopify/toxiproxy/v2/cmd/server ;;
 	lint) build lint '' golangci-lint=github.com/golangci/golangci-lint/v2/cmd/golangci-lint ;;
 	*)
 		echo "tools.sh: unknown group \"$group\"" >&2
