@@ -7,7 +7,7 @@ usage() {
 usage: scripts/imports.sh
 
 Checks who imports whom: cmd → jobs/* → storage/*, no job another job, and each of the
-libraries below by its own package alone. Tests may import more: etcdtest, tools.
+libraries below by its own package alone. Tests may import more: etcdtest, storetest, tools.
 USAGE
 }
 
@@ -54,6 +54,8 @@ only '^jobs/etcd/dbfile$' '^go.etcd.io/(bbolt|etcd/(server|etcdutl))' 'only jobs
 only '^jobs/(lock|kube)' '^k8s.io/client-go' 'only jobs/lock and jobs/kube import client-go'
 only '^storage/archive' '^(filippo.io/age|github.com/klauspost)' 'only storage/archive imports age and zstd'
 only '^storage/bucket|^cmd/etcdsafe$' '^gocloud.dev' 'only storage/bucket and cmd import gocloud'
+only '^storage/bucket/storetest$|^cmd/' '^(github.com/(aws|Azure)|cloud.google.com|google.golang.org/api)/' 'only cmd and storetest import the clouds'
+only '^$' '/(etcdtest|buckettest|storetest)$' 'nothing but tests imports what tests are made of'
 only '^cmd/' '^(github.com/spf13|github.com/kelseyhightower|github.com/robfig|gocloud.dev/blob/(mem|file|s3|gcs|azure)blob)' 'only cmd imports envconfig, cobra, cron and the bucket drivers'
 only '^cmd/etcdsafe$' '^os/signal$' 'only cmd sees signals'
 
