@@ -19,7 +19,7 @@ func TestAMinIOUserMayDoWhatThePolicySays(t *testing.T) {
 	user := m.User(t, fmt.Sprintf(`{"Version": "2012-10-17", "Statement": [
 		{"Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"], "Resource": ["arn:aws:s3:::%s/*"]}
 	]}`, bucket))
-	c := user.Client(t)
+	c := user.Client()
 	mustPutS3(t, c, bucket, "key", "data")
 	if got, err := getS3(t.Context(), c, bucket, "key"); got != "data" || err != nil {
 		t.Errorf("get: %q, %v", got, err)
@@ -31,7 +31,7 @@ func TestAMinIOUserMayDoWhatThePolicySays(t *testing.T) {
 	if _, err := putS3(t.Context(), c, other, "key", "data"); status(err) != http.StatusForbidden {
 		t.Errorf("put into another bucket: %v, want status 403", err)
 	}
-	if got := listS3(t, m.Client(t), bucket); len(got) != 1 {
+	if got := listS3(t, m.Client(), bucket); len(got) != 1 {
 		t.Errorf("after the delete that was refused there are %q", got)
 	}
 }
@@ -48,7 +48,7 @@ func TestMinIOTellsOfABadPolicy(t *testing.T) {
 func TestMinIOKeepsASmallObjectInsideItsMetadata(t *testing.T) {
 	t.Parallel()
 	m := MinIO(t)
-	c, bucket := m.Client(t), m.Bucket(t, Plain)
+	c, bucket := m.Client(), m.Bucket(t, Plain)
 	mustPutS3(t, c, bucket, "a/key", "as it was stored")
 	path := filepath.Join(m.Dir, bucket, "a", "key", "xl.meta")
 	data, err := os.ReadFile(path)

@@ -1,11 +1,13 @@
 package storetest
 
 import (
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -59,20 +61,23 @@ func (s S3) Env() []string {
 	}
 }
 
-// Client is the bare SDK, which here tries once, so that a test sees each fault.
-func (s S3) Client(t testing.TB) *s3.Client {
-	t.Helper()
+// Client is the bare SDK, which here tries once, so that a test sees each fault. It keeps no
+// connection, so that nothing of it is left.
+func (s S3) Client() *s3.Client {
 	return s3.New(s3.Options{
 		BaseEndpoint: aws.String(s.Endpoint), Region: s.Region, UsePathStyle: true,
 		Credentials: credentials.NewStaticCredentialsProvider(s.AccessKey, s.SecretKey, ""),
-		HTTPClient:  httpClient(t), RetryMaxAttempts: 1,
+		HTTPClient: awshttp.NewBuildableClient().WithTransportOptions(func(tr *http.Transport) {
+			tr.DisableKeepAlives = true
+		}),
+		RetryMaxAttempts: 1,
 	})
 }
 
 // Bucket makes a bucket with a name of its own.
 func (s S3) Bucket(t testing.TB, kind Kind) string {
 	t.Helper()
-	client, name := s.Client(t), randomName("test")
+	client, name := s.Client(), randomName("test")
 	in := &s3.CreateBucketInput{Bucket: &name, ObjectLockEnabledForBucket: aws.Bool(kind >= Lockable)}
 	if _, err := client.CreateBucket(t.Context(), in); err != nil {
 		t.Fatalf("make bucket %q: %v", name, err)

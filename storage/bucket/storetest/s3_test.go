@@ -83,7 +83,7 @@ func status(err error) int {
 
 func TestS3KeepsObjects(t *testing.T) {
 	eachS3(t, func(t *testing.T, s S3) {
-		c, bucket := s.Client(t), s.Bucket(t, Plain)
+		c, bucket := s.Client(), s.Bucket(t, Plain)
 		mustPutS3(t, c, bucket, "a/1", "one")
 		mustPutS3(t, c, bucket, "a/2", "two")
 		if got, err := getS3(t.Context(), c, bucket, "a/2"); got != "two" || err != nil {
@@ -101,7 +101,7 @@ func TestS3KeepsObjects(t *testing.T) {
 
 func TestS3KeepsVersions(t *testing.T) {
 	eachS3(t, func(t *testing.T, s S3) {
-		c, bucket := s.Client(t), s.Bucket(t, Versioned)
+		c, bucket := s.Client(), s.Bucket(t, Versioned)
 		first := mustPutS3(t, c, bucket, "key", "first")
 		second := mustPutS3(t, c, bucket, "key", "second")
 		if first == "" || first == second {
@@ -123,7 +123,7 @@ func TestS3KeepsVersions(t *testing.T) {
 
 func TestALockedVersionCannotBeDeleted(t *testing.T) {
 	eachS3(t, func(t *testing.T, s S3) {
-		c := s.Client(t)
+		c := s.Client()
 		for _, kind := range []Kind{Lockable, Locked} {
 			bucket := s.Bucket(t, kind)
 			version := mustPutS3(t, c, bucket, "key", "data")
@@ -144,7 +144,7 @@ func TestALockedVersionCannotBeDeleted(t *testing.T) {
 
 func TestS3CreatesOnlyOnce(t *testing.T) {
 	eachS3(t, func(t *testing.T, s S3) {
-		c, bucket := s.Client(t), s.Bucket(t, Plain)
+		c, bucket := s.Client(), s.Bucket(t, Plain)
 		mustPutS3(t, c, bucket, "key", "first")
 		_, err := c.PutObject(t.Context(), &s3.PutObjectInput{
 			Bucket: &bucket, Key: aws.String("key"), Body: strings.NewReader("second"), IfNoneMatch: aws.String("*"),
@@ -157,7 +157,7 @@ func TestS3CreatesOnlyOnce(t *testing.T) {
 
 func TestVersitygwKeepsObjectsAsFiles(t *testing.T) {
 	s := Versitygw(t)
-	c, bucket := s.Client(t), s.Bucket(t, Plain)
+	c, bucket := s.Client(), s.Bucket(t, Plain)
 	mustPutS3(t, c, bucket, "a/key", "as it was stored")
 	path := filepath.Join(s.Dir, bucket, "a", "key")
 	data, err := os.ReadFile(path)
