@@ -45,6 +45,7 @@ func TestNothingOutlivesATest(t *testing.T) {
 		s := Versitygw(t)
 		dir = s.Dir
 		for _, endpoint := range []string{s.Endpoint, MinIO(t).Endpoint, FakeGCS(t).Endpoint, Azurite(t).Endpoint} {
+			Toxi(t, endpoint)
 			l := Liar(t, endpoint)
 			l.Lie(Ask{}, 0, Stall())
 			ctx, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -53,8 +54,8 @@ func TestNothingOutlivesATest(t *testing.T) {
 				t.Errorf("ask a liar that stalls: %v", err)
 			}
 		}
-		if got := children(t); len(got) != 4 {
-			t.Errorf("there are %q, want 4 servers", got)
+		if got := children(t); len(got) != 8 {
+			t.Errorf("there are %q, want 4 servers and as many proxies", got)
 		}
 	})
 	if got := children(t); got != nil {
@@ -118,6 +119,7 @@ func TestAMissingToolSaysWhatToRun(t *testing.T) {
 		"minio":     func(t testing.TB) { MinIO(t) },
 		"fakegcs":   func(t testing.TB) { FakeGCS(t) },
 		"azurite":   func(t testing.TB) { Azurite(t) },
+		"toxiproxy": func(t testing.TB) { Toxi(t, "http://127.0.0.1:1") },
 	} {
 		if said := failure(t, open); !strings.HasSuffix(said, "run scripts/tools.sh "+group) {
 			t.Errorf("without %s the test failed with %q", group, said)
