@@ -49,19 +49,23 @@ func (a Azure) Through(endpoint string) Azure {
 	return a
 }
 
-// URL is how gocloud opens a container, given Env or EnvSAS.
-func (a Azure) URL(container string) string {
-	return "azblob://" + container + "?protocol=http&localemu=true&domain=" + host(a.Endpoint)
-}
+// URL is how gocloud opens a container, given Env or EnvSAS. The endpoint stands in these:
+// beside a token in the environment gocloud takes none from a URL.
+func (a Azure) URL(container string) string { return "azblob://" + container }
 
 // Env is the environment of a client's process that may do everything.
-func (a Azure) Env() []string {
-	return []string{"AZURE_STORAGE_ACCOUNT=" + a.Account, "AZURE_STORAGE_KEY=" + a.Key}
-}
+func (a Azure) Env() []string { return append(a.where(), "AZURE_STORAGE_KEY="+a.Key) }
 
 // EnvSAS is the environment of a client's process that holds only a token of SAS.
 func (a Azure) EnvSAS(token string) []string {
-	return []string{"AZURE_STORAGE_ACCOUNT=" + a.Account, "AZURE_STORAGE_SAS_TOKEN=" + token}
+	return append(a.where(), "AZURE_STORAGE_SAS_TOKEN="+token)
+}
+
+func (a Azure) where() []string {
+	return []string{
+		"AZURE_STORAGE_ACCOUNT=" + a.Account, "AZURE_STORAGE_DOMAIN=" + host(a.Endpoint),
+		"AZURE_STORAGE_PROTOCOL=http", "AZURE_STORAGE_IS_LOCAL_EMULATOR=true",
+	}
 }
 
 // Client is the bare SDK, which here tries once, with all rights.
