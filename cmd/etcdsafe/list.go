@@ -60,7 +60,7 @@ type listed struct {
 // list prints what every store that answers holds. One that does not is an error after the
 // others were printed.
 func (c *cli) list(ctx context.Context) error {
-	stores, shut, err := c.stores(ctx)
+	stores, shut, err := c.openStores(ctx)
 	defer shut() //nolint:errcheck // nothing was written
 	if err != nil {
 		return err

@@ -12,17 +12,23 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
+	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/stores"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
 )
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == dbfile.Command {
 		os.Exit(dbfile.Serve(os.Stdin, os.Stdout))
+	}
+	if err := stores.Clean(os.Environ(), os.Setenv); err != nil {
+		fmt.Fprintf(os.Stderr, "etcdsafe: %s\n", err)
+		os.Exit(exitFailed)
 	}
 	ctx, stop := untilSignal(context.Background())
 	code := run(ctx, process{

@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/url"
 	"slices"
-
-	"gocloud.dev/blob"
+	"strings"
 
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
+	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/stores"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd"
 	"github.com/etcdsafe/etcdsafe/storage/archive"
 	"github.com/etcdsafe/etcdsafe/storage/archive/spool"
@@ -17,17 +15,15 @@ import (
 	"github.com/etcdsafe/etcdsafe/storage/catalog"
 )
 
-// drivers are the kinds of store that this release opens.
-func drivers() *blob.URLMux {
-	mux := new(blob.URLMux)
-	mux.RegisterBucket("file", bucket.FileOpener{})
-	return mux
-}
-
-// stores opens the catalogue of the cluster in every store. One that does not answer is not an
+// openStores opens the catalogue of the cluster in every store. One that does not answer is not an
 // error here, unless none does: each call to it is. The caller closes them by the returned
 // function, which may be called with an error too.
-func (c *cli) stores(ctx context.Context) ([]*catalog.Catalog, func() error, error) {
+func (c *cli) openStores(ctx context.Context) (catalog.Stores, func() error, error) {
+	return c.openEach(ctx, c.set.Stores.Get(), c.set.Stores.Errorf)
+}
+
+// openEach is openStores of other URLs, with faults told by errorf.
+func (c *cli) openEach(ctx context.Context, urls settings.URLs, errorf func(string, ...any) error) (catalog.Stores, func() error, error) {
 	var open []*bucket.Bucket
 	shut := func() error {
 		var faults []error
@@ -36,16 +32,16 @@ func (c *cli) stores(ctx context.Context) ([]*catalog.Catalog, func() error, err
 		}
 		return errors.Join(faults...)
 	}
-	var out []*catalog.Catalog
+	var out catalog.Stores
 	var faults []error
-	for _, u := range c.set.Stores.Get() {
-		store, err := openStore(ctx, u.Full())
+	for _, u := range urls {
+		store, err := stores.Open(ctx, u.Full(), c.getenv)
 		if errors.Is(err, bucket.ErrUnavailable) {
 			faults = append(faults, err)
 			store, err = bucket.Broken(u.Full(), err), nil
 		}
 		if err != nil {
-			return nil, shut, c.set.Stores.Errorf("%w", err)
+			return nil, shut, errorf("%w", err)
 		}
 		open = append(open, store)
 		cat, err := catalog.Open(store, c.set.Cluster.Get())
@@ -60,13 +56,14 @@ func (c *cli) stores(ctx context.Context) ([]*catalog.Catalog, func() error, err
 	return out, shut, nil
 }
 
-// openStore refuses a URL that cannot be one.
-func openStore(ctx context.Context, rawURL string) (*bucket.Bucket, error) {
-	b, err := drivers().OpenBucket(ctx, rawURL)
-	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", bucket.Redact(rawURL), err)
+// getenv looks into the environment that main gave.
+func (c *cli) getenv(name string) string {
+	for _, pair := range c.env {
+		if value, ok := strings.CutPrefix(pair, name+"="); ok {
+			return value
+		}
 	}
-	return bucket.New(b, rawURL), nil
+	return ""
 }
 
 // clusterIsValid and storesAreKnown are faults of the configuration: told before anything is
@@ -80,12 +77,13 @@ func clusterIsValid(s *settings.Settings) error {
 	return nil
 }
 
-func storesAreKnown(s *settings.Settings) error {
+func storesAreKnown(s *settings.Settings) error { return knownStores(&s.Stores) }
+
+func knownStores(set *settings.Set[settings.URLs]) error {
 	var faults []error
-	for _, text := range s.Stores.Get() {
-		u, err := url.Parse(text.Full())
-		if err == nil && !drivers().ValidBucketScheme(u.Scheme) {
-			faults = append(faults, s.Stores.Errorf("%s: no store of kind %q, this release knows file", text, u.Scheme))
+	for _, text := range set.Get() {
+		if err := stores.Check(text.Full()); err != nil {
+			faults = append(faults, set.Errorf("%w", err))
 		}
 	}
 	return errors.Join(faults...)

@@ -82,11 +82,11 @@ func (c *cli) restore(what, file string) work {
 }
 
 // storesFor opens no store for a local file.
-func (c *cli) storesFor(ctx context.Context, file string) ([]*catalog.Catalog, func() error, error) {
+func (c *cli) storesFor(ctx context.Context, file string) (catalog.Stores, func() error, error) {
 	if file != "" {
 		return nil, nothing, nil
 	}
-	return c.stores(ctx)
+	return c.openStores(ctx)
 }
 
 func (c *cli) restoreConfig() (restore.Config, error) {

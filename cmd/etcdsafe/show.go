@@ -35,39 +35,49 @@ func (c *cli) showCommand() *cobra.Command {
 	return cmd
 }
 
-// shown is one archive and the receipts of its verifications.
+// shown is one archive, where it lies, and the receipts of its verifications.
 type shown struct {
-	Manifest catalog.Manifest  `json:"manifest"`
-	Store    string            `json:"store"`
-	Verified catalog.Level     `json:"verified,omitempty"`
-	Receipts []catalog.Receipt `json:"receipts"`
+	Manifest catalog.Manifest `json:"manifest"`
+	Stores   []shownStore     `json:"stores"`
 }
 
-// show takes the first store that has the archive.
+// shownStore is what one store holds of it.
+type shownStore struct {
+	URL      string            `json:"url"`
+	Has      bool              `json:"has"`
+	Error    string            `json:"error,omitempty"`
+	Verified catalog.Level     `json:"verified,omitempty"`
+	Receipts []catalog.Receipt `json:"receipts,omitempty"`
+}
+
+// show tells of an archive in all stores. What is wrong with one of them, or with a receipt, is an
+// error after the rest was printed.
 func (c *cli) show(ctx context.Context, what string) error {
-	stores, shut, err := c.stores(ctx)
+	stores, shut, err := c.openStores(ctx)
 	defer shut() //nolint:errcheck // nothing was written
 	if err != nil {
 		return err
 	}
-	var faults []error
-	for _, store := range stores {
-		found, err := store.Find(ctx, what, time.Time{})
-		if err != nil {
-			faults = append(faults, err)
-			continue
-		}
-		for _, fault := range faults {
-			fmt.Fprintf(c.stderr, "etcdsafe: passed over: %s\n", settings.Mask(jobs.OneLine(fault)))
-		}
-		out := shown{Manifest: found.Manifest, Store: store.URL()}
-		receipts, badReceipts := store.Receipts(ctx, out.Manifest.ID, catalog.Stored)
-		out.Receipts = append([]catalog.Receipt{}, receipts...)
-		level, _, err := store.Verified(ctx, out.Manifest)
-		out.Verified = level
-		return errors.Join(c.printShown(out), err, badReceipts)
+	choice, err := stores.Find(ctx, what, time.Time{})
+	if err != nil {
+		return err
 	}
-	return errors.Join(faults...)
+	out := shown{Manifest: choice.Manifest}
+	faults := choice.FaultsOf(stores)
+	for _, store := range stores {
+		s := shownStore{URL: store.URL(), Has: slices.Contains(choice.In, store)}
+		if err := choice.Faults[store]; err != nil {
+			s.Error = jobs.OneLine(err)
+		}
+		if s.Has {
+			var bad, err error
+			s.Receipts, bad = store.Receipts(ctx, out.Manifest.ID, catalog.Stored)
+			s.Verified, _, err = store.Verified(ctx, out.Manifest)
+			faults = append(faults, bad, err)
+		}
+		out.Stores = append(out.Stores, s)
+	}
+	return errors.Join(append([]error{c.printShown(out)}, faults...)...)
 }
 
 func (c *cli) printShown(s shown) error {
@@ -100,9 +110,19 @@ func (c *cli) shownTable(t *table, s shown) {
 	for _, k := range slices.Sorted(maps.Keys(m.Labels)) {
 		t.row("LABEL", k+"="+m.Labels[k])
 	}
-	t.row("STORE", s.Store)
-	for _, r := range s.Receipts {
-		t.row("VERIFIED", fmt.Sprintf("%s at level %s: %s", utc(r.Finished), r.Level, okText(r)))
+	for _, store := range s.Stores {
+		switch {
+		case store.Error != "":
+			t.row("NOT KNOWN", store.URL+": "+store.Error)
+			continue
+		case !store.Has:
+			t.row("LACKS IT", store.URL)
+			continue
+		}
+		t.row("STORE", store.URL)
+		for _, r := range store.Receipts {
+			t.row("VERIFIED", fmt.Sprintf("%s at level %s: %s", utc(r.Finished), r.Level, okText(r)))
+		}
 	}
 }
 

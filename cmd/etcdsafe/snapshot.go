@@ -68,7 +68,7 @@ func (c *cli) snapshotConfig(ctx context.Context) (snapshot.Config, func() error
 		return cfg, nothing, err
 	}
 	var shut func() error
-	cfg.Stores, shut, err = c.stores(ctx)
+	cfg.Stores, shut, err = c.openStores(ctx)
 	return cfg, shut, err
 }
 

@@ -76,7 +76,7 @@ func (c *cli) verify(what string) work {
 		if err != nil {
 			return nil, err
 		}
-		stores, shut, err := c.stores(ctx)
+		stores, shut, err := c.openStores(ctx)
 		defer shut() //nolint:errcheck // receipts are written
 		if err != nil {
 			return nil, err

@@ -32,10 +32,10 @@ var ErrMismatch = errors.New("restored folder is not what the archive promised")
 // set.
 type Config struct {
 	Cluster    string
-	Stores     []*catalog.Catalog // tried in order
-	What       string             // an id, catalog.Latest or catalog.LatestVerified
-	File       string             // a local archive or snapshot, instead of What
-	AsOf       time.Time          // bounds a search; zero: none
+	Stores     catalog.Stores // the first is read first
+	What       string         // an id, catalog.Latest or catalog.LatestVerified
+	File       string         // a local archive or snapshot, instead of What
+	AsOf       time.Time      // bounds a search; zero: none
 	Identities archive.Identities
 	Place      spool.Place
 	Now        func() time.Time
@@ -114,10 +114,15 @@ func (r *run) do(ctx context.Context) error {
 	if err := r.consent(ctx, src); err != nil {
 		return err
 	}
-	if r.DryRun {
+	return r.fromAny(ctx, src)
+}
+
+// from restores out of the store that src names.
+func (r *run) from(ctx context.Context, src *source) error {
+	switch {
+	case r.DryRun:
 		return r.plan(ctx, src)
-	}
-	if r.FetchOnly != "" {
+	case r.FetchOnly != "":
 		return r.fetch(ctx, src)
 	}
 	raw, err := r.open(ctx, src)

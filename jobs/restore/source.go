@@ -21,46 +21,71 @@ import (
 
 // source is what is restored: an archive of a store, or a local file.
 type source struct {
-	store    *catalog.Catalog
+	in       []*catalog.Catalog
+	store    *catalog.Catalog // of in; the one that is read
 	manifest *catalog.Manifest
 	file     string
 	facts    dbfile.Facts // of the snapshot; set by open
 }
 
-// find settles what is restored, and says so. The first store that has it is taken.
+// find settles what is restored, and says so.
 func (r *run) find(ctx context.Context) (*source, error) {
 	if r.File != "" {
 		r.report.Archive = &ArchiveReport{File: r.File}
 		return &source{file: r.File}, nil
 	}
-	var faults []error
-	for _, store := range r.Stores {
-		found, err := store.Find(ctx, r.What, r.AsOf)
-		if errors.Is(err, catalog.ErrInterleaved) || ctx.Err() != nil {
-			return nil, errors.Join(append(faults, err)...)
-		}
-		if err != nil {
-			faults = append(faults, err)
-			continue
-		}
-		for _, fault := range faults {
-			r.warn("store passed over", fault)
-		}
-		for _, p := range found.Passed {
-			r.report.Warnings = append(r.report.Warnings, fmt.Sprintf("archive %s was passed over: %s", p.ID, p.Why))
-			r.Log.Warn("archive passed over", "archive", p.ID, "err", p.Why)
-		}
-		m := found.Manifest
-		age := r.Now().Sub(m.Started).Round(time.Second)
-		r.report.Archive = &ArchiveReport{ID: m.ID, Store: store.URL(), Taken: &m.Started, Age: age.String(),
-			Revision: m.Snapshot.Revision, Keys: m.Snapshot.Keys, SHA256: m.Archive.SHA256, Suspect: m.Suspect}
-		if failed := store.Failed(ctx, m); failed != "" {
-			r.warn("the newest verification of archive "+string(m.ID)+" failed", errors.New(failed))
-		}
-		r.Log.Info("archive chosen", "archive", m.ID, "store", store.URL(), "revision", m.Snapshot.Revision, "reason", "taken "+age.String()+" ago", "stage", "choose")
-		return &source{store: store, manifest: &m}, nil
+	choice, err := r.Stores.Find(ctx, r.What, r.AsOf)
+	if err != nil {
+		return nil, err
 	}
-	return nil, errors.Join(faults...)
+	for _, fault := range choice.FaultsOf(r.Stores) {
+		r.warn("store passed over", fault)
+	}
+	for _, p := range choice.Passed {
+		r.report.Warnings = append(r.report.Warnings, fmt.Sprintf("archive %s was passed over: %s", p.ID, p.Why))
+		r.Log.Warn("archive passed over", "archive", p.ID, "err", p.Why)
+	}
+	src := &source{in: choice.In, manifest: &choice.Manifest}
+	src.take(r, choice.In[0])
+	return src, nil
+}
+
+// take makes store the one that the archive is read from.
+func (s *source) take(r *run, store *catalog.Catalog) {
+	s.store = store
+	m := s.manifest
+	age := r.Now().Sub(m.Started).Round(time.Second)
+	r.report.Archive = &ArchiveReport{ID: m.ID, Store: store.URL(), Taken: &m.Started, Age: age.String(),
+		Revision: m.Snapshot.Revision, Keys: m.Snapshot.Keys, SHA256: m.Archive.SHA256, Suspect: m.Suspect}
+	r.Log.Info("archive chosen", "archive", m.ID, "store", store.URL(), "revision", m.Snapshot.Revision, "reason", "taken "+age.String()+" ago", "stage", "choose")
+}
+
+// fromAny carries the restore out from one store after another, until one's copy is sound.
+func (r *run) fromAny(ctx context.Context, src *source) error {
+	for i, store := range src.in {
+		if i > 0 {
+			src.take(r, store)
+		}
+		if failed := store.Failed(ctx, *src.manifest); failed != "" {
+			r.warn("the newest verification of archive "+string(src.manifest.ID)+" failed", errors.New(failed))
+		}
+		err := r.from(ctx, src)
+		if i == len(src.in)-1 || ctx.Err() != nil || !nextMayHelp(err) {
+			return err
+		}
+		r.warn("the next store is tried", err)
+	}
+	return r.from(ctx, src) // a local file
+}
+
+// nextMayHelp says whether err is about one store's copy.
+func nextMayHelp(err error) bool {
+	for _, is := range []error{archive.ErrCorrupt, ErrMismatch, bucket.ErrUnavailable, bucket.ErrNotExist, dbfile.ErrCorrupt, dbfile.ErrCrashed} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
 }
 
 // warn records what the run goes on in spite of.

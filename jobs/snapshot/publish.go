@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"sync"
 	"time"
 
 	"github.com/etcdsafe/etcdsafe/jobs"
@@ -67,72 +67,80 @@ func suspicions(c *etcd.Cluster, t *taken) []string {
 	return out
 }
 
-// publish stores, reads back and commits the archive in every store, each on its own: one that
-// fails does not hide the others. The error comes only when none holds the archive.
+// publish stores, reads back and commits the archive in every store at once, each on its own: one
+// that fails does not hide the others. The error comes only when none holds the archive.
 func (r *run) publish(ctx context.Context, m catalog.Manifest, t *taken) error {
 	m.Finished = r.Now().UTC()
-	if _, err := m.Encode(); err != nil {
+	text, err := m.Encode()
+	if err != nil {
 		return err
 	}
 	r.report.Archive = reportArchive(m)
 	if len(t.outcome.Differed) > 0 {
 		r.report.Blame(jobs.CauseCluster, "members differ: "+t.outcome.Why)
 	}
+	ends := make([]published, len(r.Stores))
+	var wait sync.WaitGroup
+	for i, store := range r.Stores {
+		wait.Go(func() { ends[i] = r.publishTo(ctx, store, m, text, t) })
+	}
+	wait.Wait()
 	var faults []error
-	for _, store := range r.Stores {
-		err := r.publishTo(ctx, store, m, t)
-		r.report.store(store.URL(), err)
-		if err != nil {
-			faults = append(faults, err)
+	for i, store := range r.Stores {
+		r.report.store(store.URL(), ends[i].err)
+		if ends[i].err != nil {
+			faults = append(faults, ends[i].err)
 			continue
 		}
 		r.report.Committed = true
-	}
-	switch {
-	case len(faults) == len(r.Stores):
-		return errors.Join(faults...)
-	case len(faults) > 0:
-		for _, err := range faults {
-			r.report.Blame(jobs.CauseStore, err.Error())
-			r.Log.Error("store did not take the archive", "archive", m.ID, "err", err)
+		if ends[i].skew.Abs() > maxSkew {
+			r.report.Blame(jobs.CauseClock, fmt.Sprintf("our clock is %s from that of %s", ends[i].skew.Round(time.Second), store.URL()))
 		}
 	}
+	if len(faults) == len(r.Stores) {
+		return errors.Join(faults...)
+	}
+	for _, err := range faults {
+		r.report.Blame(jobs.CauseStore, jobs.OneLine(err))
+		r.Log.Error("store did not take the archive", "archive", m.ID, "err", err)
+	}
 	return nil
 }
 
-func (r *run) publishTo(ctx context.Context, store *catalog.Catalog, m catalog.Manifest, t *taken) error {
+// published is how it ended in one store, and how far our clock is from its.
+type published struct {
+	skew time.Duration
+	err  error
+}
+
+func (r *run) publishTo(ctx context.Context, store *catalog.Catalog, m catalog.Manifest, text []byte, t *taken) published {
 	began := r.Now()
-	src := io.NewSectionReader(t.sealed.File(), 0, m.Archive.Bytes)
-	if err := store.PutArchive(ctx, m.ID, m.Codecs, src, m.Archive.Bytes); err != nil {
-		return err
+	var stored time.Time
+	log := r.Log.With("archive", m.ID, "store", store.URL())
+	written, err := store.Publish(ctx, m, text, t.sealed.File(), catalog.Steps{
+		Stored: func() {
+			stored = r.Now()
+			log.Info("archive stored", "bytes", m.Archive.Bytes, "took", r.Now().Sub(began).Round(time.Millisecond).String(), "stage", "upload")
+		},
+		ReadBack: func() { log.Debug("archive read back", "stage", "readback") },
+		Committed: func() {
+			log.Info("archive committed", "revision", m.Snapshot.Revision, "bytes", m.Archive.Bytes, "stage", "commit")
+		},
+	})
+	if err != nil {
+		return published{err: err}
 	}
-	r.Log.Info("archive stored", "archive", m.ID, "store", store.URL(), "bytes", m.Archive.Bytes, "took", r.Now().Sub(began).Round(time.Millisecond).String(), "stage", "upload")
-	if err := r.readBack(ctx, store, m); err != nil {
-		return err
-	}
-	r.Log.Debug("archive read back", "archive", m.ID, "store", store.URL(), "stage", "readback")
-	if err := store.PutRecovery(ctx, recovery()); err != nil {
-		return err
-	}
-	if err := store.Commit(ctx, m); err != nil {
-		return err
-	}
-	r.Log.Info("archive committed", "archive", m.ID, "store", store.URL(), "revision", m.Snapshot.Revision, "bytes", m.Archive.Bytes, "stage", "commit")
-	return nil
+	return published{skew: outside(written, began, stored)}
 }
 
-// readBack compares what the store gives with what it was given.
-func (r *run) readBack(ctx context.Context, store *catalog.Catalog, m catalog.Manifest) error {
-	body, obj, err := store.OpenArchive(ctx, m.ID, m.Codecs)
-	if err != nil {
-		return err
+// outside is how far t lies outside the time between two others: 0 within. A store's time of an
+// object may be that of any moment of its upload.
+func outside(t, from, to time.Time) time.Duration {
+	switch {
+	case t.Before(from):
+		return from.Sub(t)
+	case t.After(to):
+		return to.Sub(t)
 	}
-	defer body.Close() //nolint:errcheck // a reader's Close
-	if _, err := io.Copy(io.Discard, m.Expect().Sealed(body)); err != nil {
-		return fmt.Errorf("read back archive %s in %s: %w", m.ID, store.URL(), err)
-	}
-	if skew := r.Now().Sub(obj.ModTime); skew.Abs() > maxSkew {
-		r.report.Blame(jobs.CauseClock, fmt.Sprintf("our clock is %s from that of %s", skew.Round(time.Second), store.URL()))
-	}
-	return nil
+	return 0
 }

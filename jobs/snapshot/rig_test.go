@@ -85,7 +85,7 @@ func openFolder(t *testing.T, dir string) *catalog.Catalog {
 
 func openBlob(t *testing.T, b *blob.Bucket, url string) *catalog.Catalog {
 	t.Helper()
-	store := bucket.New(b, url)
+	store := bucket.New(b, url, bucket.Kind{})
 	t.Cleanup(func() { _ = store.Close() })
 	c, err := catalog.Open(store, "prod")
 	if err != nil {

@@ -35,7 +35,7 @@ const (
 type Config struct {
 	Cluster    string
 	Etcd       etcd.Config
-	Stores     []*catalog.Catalog
+	Stores     catalog.Stores
 	Recipients archive.Recipients
 	Place      spool.Place
 	Compare    Compare

@@ -13,6 +13,7 @@ import (
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
 	"github.com/etcdsafe/etcdsafe/storage/archive"
 	"github.com/etcdsafe/etcdsafe/storage/archive/spool"
+	"github.com/etcdsafe/etcdsafe/storage/bucket"
 	"github.com/etcdsafe/etcdsafe/storage/catalog"
 )
 
@@ -28,7 +29,7 @@ const All = "all"
 // Config says what to verify, and how deep.
 type Config struct {
 	Cluster    string
-	Stores     []*catalog.Catalog
+	Stores     catalog.Stores
 	What       string // All, catalog.Latest, catalog.LatestVerified or an id
 	Level      catalog.Level
 	Identities archive.Identities
@@ -85,12 +86,21 @@ type run struct {
 }
 
 func (r *run) do(ctx context.Context) error {
-	var faults []error
+	var faults, down []error
 	r.began = r.Now()
 	for _, store := range r.Stores {
-		if err := r.store(ctx, store); err != nil {
+		switch err := r.store(ctx, store); {
+		case errors.Is(err, bucket.ErrUnavailable) && !errors.Is(err, ErrFinding):
+			down = append(down, err)
+		case err != nil:
 			faults = append(faults, err)
 		}
+	}
+	if len(down) == len(r.Stores) || ctx.Err() != nil {
+		faults, down = append(faults, down...), nil
+	}
+	for _, err := range down { // the others were looked at
+		r.report.Blame(jobs.CauseStore, jobs.OneLine(err))
 	}
 	if ctx.Err() == nil && r.MaxAge > 0 && len(faults) == 0 && !r.DryRun {
 		faults = append(faults, r.promise(ctx))

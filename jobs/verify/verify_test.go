@@ -76,7 +76,7 @@ func store(t *testing.T, m catalog.Manifest) (*catalog.Catalog, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opened := bucket.New(b, "file://"+dir)
+	opened := bucket.New(b, "file://"+dir, bucket.Kind{})
 	t.Cleanup(func() { opened.Close() })
 	c, err := catalog.Open(opened, "example")
 	if err != nil {

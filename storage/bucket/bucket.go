@@ -20,6 +20,7 @@ const pageSize = 1000
 // error; a read that is under way in the caller's own source is waited for.
 type Bucket struct {
 	blob   *blob.Bucket
+	kind   Kind
 	url    string
 	broken error
 	closed atomic.Bool
@@ -27,8 +28,8 @@ type Bucket struct {
 
 // New returns a Bucket that owns b from now on. rawURL is only for people to read, and is kept
 // without its secrets.
-func New(b *blob.Bucket, rawURL string) *Bucket {
-	return &Bucket{blob: b, url: Redact(rawURL)}
+func New(b *blob.Bucket, rawURL string, kind Kind) *Bucket {
+	return &Bucket{blob: b, kind: kind, url: Redact(rawURL)}
 }
 
 // Broken stands for a store that could not be opened: each call returns err. So one store that
@@ -64,25 +65,31 @@ func (b *Bucket) Stat(ctx context.Context, key string) (Object, error) {
 	if err := b.ready(ctx, key); err != nil {
 		return Object{}, fmt.Errorf("stat %q: %w", key, err)
 	}
-	a, err := b.blob.Attributes(ctx, key)
+	var a *blob.Attributes
+	err := b.persist(ctx, func() (err error) {
+		if a, err = b.blob.Attributes(ctx, key); err != nil {
+			return b.lookupFault(ctx, key, err)
+		}
+		return nil
+	})
 	if err != nil {
-		return Object{}, fmt.Errorf("stat %q: %w", key, b.lookupFault(ctx, key, err))
+		return Object{}, fmt.Errorf("stat %q: %w", key, err)
 	}
 	return Object{Key: key, Size: a.Size, ModTime: a.ModTime}, nil
 }
 
 // Open returns an object's bytes and what Stat would say of it, or ErrNotExist. The caller
-// closes the reader, which is bound to ctx. It ends in io.EOF only after all Size bytes.
+// closes the reader, which is bound to ctx. It ends in io.EOF only after all Size bytes. Where the
+// store breaks off or stalls, it goes on from there, as long as the object is the same.
 func (b *Bucket) Open(ctx context.Context, key string) (io.ReadCloser, Object, error) {
 	if err := b.ready(ctx, key); err != nil {
 		return nil, Object{}, fmt.Errorf("open %q: %w", key, err)
 	}
-	r, err := b.blob.NewReader(ctx, key, nil)
-	if err != nil {
-		return nil, Object{}, fmt.Errorf("open %q: %w", key, b.lookupFault(ctx, key, err))
+	r := &reader{ctx: ctx, b: b, obj: Object{Key: key}}
+	if err := r.open(); err != nil {
+		return nil, Object{}, fmt.Errorf("open %q: %w", key, err)
 	}
-	obj := Object{Key: key, Size: r.Size(), ModTime: r.ModTime()}
-	return newReader(ctx, r, obj), obj, nil
+	return r, r.obj, nil
 }
 
 // ReadAll returns a whole object of at most maxBytes. A larger one is ErrTooLarge, found out by
@@ -136,9 +143,9 @@ func (b *Bucket) list(ctx context.Context, prefix string, see func(Object) bool)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		page, next, err := b.blob.ListPage(ctx, token, pageSize, &blob.ListOptions{Prefix: prefix})
+		page, next, err := b.listPage(ctx, token, prefix)
 		if err != nil {
-			return fault(ctx, err)
+			return err
 		}
 		for _, o := range page {
 			if ctx.Err() != nil {
@@ -155,6 +162,17 @@ func (b *Bucket) list(ctx context.Context, prefix string, see func(Object) bool)
 		token = next
 	}
 	return nil
+}
+
+func (b *Bucket) listPage(ctx context.Context, token []byte, prefix string) (page []*blob.ListObject, next []byte, err error) {
+	err = b.persist(ctx, func() error {
+		page, next, err = b.blob.ListPage(ctx, token, pageSize, &blob.ListOptions{Prefix: prefix})
+		if err != nil {
+			return fault(ctx, err)
+		}
+		return nil
+	})
+	return page, next, err
 }
 
 // lookupFault finds out what "not found" means. gcsblob says it of a refused request too, S3 of
@@ -182,5 +200,5 @@ func (b *Bucket) ready(ctx context.Context, key string) error {
 	if b.broken != nil {
 		return b.broken
 	}
-	return checkKey(key)
+	return CheckKey(key)
 }

@@ -9,6 +9,10 @@
 // create only. So file stores are served by a driver of our own, OpenFile, which writes beside
 // the target, syncs, links and syncs the folder.
 //
-// It never overwrites, never deletes, never retries (a source cannot be read twice), and knows
-// nothing of archives, of etcd and of jobs. It opens no cloud: cmd does.
+// What a kind of store says may pass is tried again, uploads too where their bytes can be read
+// again (Put); a reader that the store broke off goes on where it was; a store that takes or gives
+// less than 64 KiB a second is given up. There is no deadline for a whole object.
+//
+// It never overwrites, never deletes, and knows nothing of archives, of etcd and of jobs. It opens
+// no cloud: cmd/etcdsafe/stores does.
 package bucket

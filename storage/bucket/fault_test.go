@@ -22,8 +22,11 @@ type oddStore struct {
 	attributes func() (*driver.Attributes, error)
 	list       func(*driver.ListOptions) (*driver.ListPage, error)
 	reader     func() (driver.Reader, error)
-	writer     func(ctx context.Context) (driver.Writer, error)
-	code       func(error) gcerrors.ErrorCode
+	// One of these instead, where a test wants to know more:
+	rangeReader   func(offset int64) (driver.Reader, error)
+	contextReader func(ctx context.Context) (driver.Reader, error)
+	writer        func(ctx context.Context) (driver.Writer, error)
+	code          func(error) gcerrors.ErrorCode
 }
 
 func (s *oddStore) ErrorCode(err error) gcerrors.ErrorCode {
@@ -48,8 +51,13 @@ func (s *oddStore) ListPaged(ctx context.Context, o *driver.ListOptions) (*drive
 }
 
 func (s *oddStore) NewRangeReader(ctx context.Context, key string, offset, length int64, o *driver.ReaderOptions) (driver.Reader, error) {
-	if s.reader != nil {
+	switch {
+	case s.reader != nil:
 		return s.reader()
+	case s.rangeReader != nil:
+		return s.rangeReader(offset)
+	case s.contextReader != nil:
+		return s.contextReader(ctx)
 	}
 	return s.fileBucket.NewRangeReader(ctx, key, offset, length, o)
 }
@@ -72,7 +80,7 @@ func odd(t *testing.T, s oddStore) *Bucket {
 	if s.fileBucket, err = openFile(dir, FileOptions{}, linux()); err != nil {
 		t.Fatal(err)
 	}
-	b := New(blob.NewBucket(&s), "test://odd")
+	b := New(blob.NewBucket(&s), "test://odd", Kind{})
 	t.Cleanup(func() { b.Close() })
 	return b
 }

@@ -77,7 +77,7 @@ func (b *fileBucket) Attributes(_ context.Context, key string) (*driver.Attribut
 
 // stat tells of a regular file; nothing else is an object.
 func (b *fileBucket) stat(key string) (fs.FileInfo, error) {
-	if err := checkKey(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return nil, err
 	}
 	fi, err := b.root.Lstat(key)

@@ -50,7 +50,7 @@ func TestObjectsAndFoldersAreTheOwnersAlone(t *testing.T) {
 	}
 	defer raw.Close()
 	write(t, raw, "prod/replaced")
-	if err := New(raw, "").Upload(t.Context(), "prod/created", strings.NewReader(""), 0); err != nil {
+	if err := New(raw, "", Kind{}).Upload(t.Context(), "prod/created", strings.NewReader(""), 0); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]fs.FileMode{

@@ -24,7 +24,7 @@ type fileWriter struct {
 }
 
 func (b *fileBucket) NewTypedWriter(ctx context.Context, key, _ string, opts *driver.WriterOptions) (driver.Writer, error) {
-	if err := checkKey(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return nil, err
 	}
 	if len(opts.Metadata) > 0 {

@@ -12,9 +12,9 @@ const partPrefix = ".part-"
 
 var errBadKey = errors.New("key needs segments of A-Z a-z 0-9 . _ - between single slashes")
 
-// checkKey refuses what is not safe as a key of every store and as a path below a folder: no
+// CheckKey refuses what is not safe as a key of every store and as a path below a folder: no
 // empty segment, no "." or "..", nothing outside the alphabet, no name of an unfinished file.
-func checkKey(key string) error {
+func CheckKey(key string) error {
 	for segment := range strings.SplitSeq(key, "/") {
 		if !safeSegment(segment) {
 			return fmt.Errorf("%w, not %q", errBadKey, key)
@@ -30,7 +30,7 @@ func checkPrefix(prefix string) error {
 	if i < 0 {
 		return nil
 	}
-	return checkKey(prefix[:i])
+	return CheckKey(prefix[:i])
 }
 
 func safeSegment(s string) bool {

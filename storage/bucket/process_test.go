@@ -60,7 +60,7 @@ func childBucket() *Bucket {
 	if err != nil {
 		panic(err)
 	}
-	return New(blob.NewBucket(b), "test://child")
+	return New(blob.NewBucket(b), "test://child", Kind{})
 }
 
 // commitChild uploads its id under each key that it reads, at the moment that stands beside it,
@@ -254,7 +254,7 @@ func openTest(t *testing.T, dir string, sys system) *Bucket {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := New(raw, "test://store")
+	b := New(raw, "test://store", Kind{})
 	t.Cleanup(func() { b.Close() })
 	return b
 }

@@ -15,26 +15,26 @@ import (
 )
 
 func TestMemoryKeepsTheSuite(t *testing.T) {
-	buckettest.Suite(t, openMemory)
+	buckettest.Suite(t, plain(openMemory))
 }
 
 func TestAFolderKeepsTheSuite(t *testing.T) {
-	buckettest.Suite(t, openWith(openPlain))
+	buckettest.Suite(t, plain(openWith(openPlain)))
 }
 
 func TestAFolderWithoutNamelessFilesKeepsTheSuite(t *testing.T) {
-	buckettest.Suite(t, openWith(bucket.OpenWithoutNameless))
+	buckettest.Suite(t, plain(openWith(bucket.OpenWithoutNameless)))
 }
 
 func TestAFolderWithoutLinksKeepsTheSuite(t *testing.T) {
-	buckettest.Suite(t, openWith(bucket.OpenWithoutLinks))
+	buckettest.Suite(t, plain(openWith(bucket.OpenWithoutLinks)))
 }
 
 // TestAPrefixKeepsTheSuite is how a store's URL with ?prefix= works.
 func TestAPrefixKeepsTheSuite(t *testing.T) {
-	buckettest.Suite(t, func(t *testing.T) *blob.Bucket {
+	buckettest.Suite(t, plain(func(t *testing.T) *blob.Bucket {
 		return blob.PrefixedBucket(openWith(openPlain)(t), "team/backups/")
-	})
+	}))
 }
 
 func TestTenThousandObjectsAreListedInOrder(t *testing.T) {
@@ -46,7 +46,7 @@ func TestTenThousandObjectsAreListedInOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			raw := open(t)
 			want := tenThousand(t, raw)
-			b := bucket.New(raw, "test://store")
+			b := bucket.New(raw, "test://store", bucket.Kind{})
 			defer b.Close()
 			began := time.Now()
 			var got []string
@@ -77,6 +77,14 @@ func tenThousand(t *testing.T, b *blob.Bucket) []string {
 		}
 	}
 	return keys
+}
+
+// plain makes buckets without a kind.
+func plain(open func(t *testing.T) *blob.Bucket) func(t *testing.T) *bucket.Bucket {
+	return func(t *testing.T) *bucket.Bucket {
+		t.Helper()
+		return bucket.New(open(t), "test://store", bucket.Kind{})
+	}
 }
 
 func openMemory(*testing.T) *blob.Bucket { return memblob.OpenBucket(nil) }

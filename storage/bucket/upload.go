@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"gocloud.dev/blob"
 )
@@ -31,26 +32,48 @@ var errSource = errors.New("source broke off")
 // An error of r comes back in the chain as it is, not marked as the store's. One byte too few
 // is io.ErrUnexpectedEOF. Upload does not touch r after it has returned.
 func (b *Bucket) Upload(ctx context.Context, key string, r io.Reader, size int64) error {
+	return b.uploadOnce(ctx, key, r, size, false)
+}
+
+// Put is Upload of size bytes that can be read again, and so tried again where the store's fault is
+// of a kind that passes. ErrExists may then be the answer to our own bytes: read them back. What is
+// retained gets the store's lock, where its URL asks for one.
+func (b *Bucket) Put(ctx context.Context, key string, src io.ReaderAt, size int64, retained bool) error {
+	put := func() error {
+		return b.uploadOnce(ctx, key, io.NewSectionReader(src, 0, size), size, retained)
+	}
+	err := b.persist(ctx, put)
+	if errors.Is(err, ErrUnavailable) && ctx.Err() == nil && b.kind.Settle != nil && b.kind.Settle(ctx, err) {
+		err = b.persist(ctx, put)
+	}
+	return err
+}
+
+func (b *Bucket) uploadOnce(ctx context.Context, key string, r io.Reader, size int64, retained bool) error {
 	if err := b.ready(ctx, key); err != nil {
 		return fmt.Errorf("store %q: %w", key, err)
 	}
-	if err := b.upload(ctx, key, r, size); err != nil {
+	if err := b.upload(ctx, key, r, size, retained); err != nil {
 		return fmt.Errorf("store %q: %w", key, err)
 	}
 	return nil
 }
 
-func (b *Bucket) upload(ctx context.Context, key string, r io.Reader, size int64) error {
-	writing, cancel := context.WithCancel(ctx)
-	defer cancel()
-	src := &source{r: r, size: size, ended: ctx.Err, cancel: cancel}
+func (b *Bucket) upload(ctx context.Context, key string, r io.Reader, size int64, retained bool) error {
+	inFlight := int64(b.kind.parts() * partSize(size))
+	writing, line := newWatch(ctx, b.kind.stall()+time.Duration(inFlight/floorBytes)*time.Second)
+	defer line.stop()
+	src := &source{r: r, size: size, ended: ctx.Err, cancel: line.stop, moved: line.move}
 	err := b.blob.Upload(writing, key, src, &blob.WriterOptions{
 		ContentType:    "application/octet-stream", // without it Upload refuses
 		IfNotExist:     true,
 		BufferSize:     partSize(size),
-		MaxConcurrency: uploadParts,
+		MaxConcurrency: b.kind.parts(),
+		BeforeWrite:    b.beforeWrite(retained),
 	})
 	switch {
+	case errors.Is(context.Cause(writing), errStalled):
+		return unavailable(fmt.Errorf("it took less than %d KiB a second: %w", floorBytes>>10, errStalled))
 	case src.err != nil:
 		return sourceFault(ctx, src.err)
 	case err == nil && !src.done:
@@ -61,6 +84,13 @@ func (b *Bucket) upload(ctx context.Context, key string, r io.Reader, size int64
 		return ErrExists
 	}
 	return fault(ctx, err)
+}
+
+func (b *Bucket) beforeWrite(retained bool) func(as func(any) bool) error {
+	if b.kind.BeforeWrite == nil {
+		return nil
+	}
+	return func(as func(any) bool) error { return b.kind.BeforeWrite(as, retained) }
 }
 
 // sourceFault adds the context's error to a source that broke off because of it.
@@ -90,6 +120,7 @@ type source struct {
 	err    error // why it did not
 	ended  func() error
 	cancel func()
+	moved  func() // the store asks for more: it took what came before
 }
 
 func (s *source) Read(p []byte) (int, error) {
@@ -121,6 +152,7 @@ func (s *source) next(p []byte) (int, error) {
 	if err := s.ended(); err != nil {
 		return 0, err
 	}
+	s.moved()
 	n, err := s.r.Read(p)
 	s.n += int64(n)
 	switch {

@@ -54,10 +54,11 @@ const (
 	paramAddress                  // the value too, but for a user part in it
 )
 
-// params are the parameters that gocloud's drivers, its URLMux and our file driver know, less
+// params are the parameters of our URLs, and those that gocloud's drivers and its URLMux know, less
 // those that name a person or a key. What is not here is taken for a secret.
 var params = map[string]paramKind{
 	"prefix": paramPlain, "create_dir": paramPlain,
+	"path_style": paramPlain, "ca": paramPlain, "checksum": paramPlain, "sse": paramPlain, "retain": paramPlain,
 	// s3
 	"region": paramPlain, "profile": paramPlain, "dualstack": paramPlain, "fips": paramPlain,
 	"rate_limiter_capacity": paramPlain, "anonymous": paramPlain, "role": paramPlain,

@@ -50,7 +50,7 @@ func TestAURLKeepsItsSecrets(t *testing.T) {
 		{"https://acct.blob.core.windows.net/c/b?se=2026&sig=zzz", "https://acct.blob.core.windows.net/c/b?se=redacted&sig=redacted"},
 	}
 	for _, test := range tests {
-		b := bucket.New(memblob.OpenBucket(nil), test.raw)
+		b := bucket.New(memblob.OpenBucket(nil), test.raw, bucket.Kind{})
 		got := b.URL()
 		b.Close()
 		if got != test.want || got != bucket.Redact(test.raw) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/etcdsafe/etcdsafe/storage/bucket"
@@ -85,11 +86,11 @@ func (c *Catalog) ManifestText(ctx context.Context, id ID) (Manifest, []byte, er
 	return m, text, err
 }
 
-// PutArchive uploads the sealed bytes of archive id. It exists only after Commit. Where bytes lie
+// PutArchive uploads the sealed bytes of archive id, which several goroutines may read at once. It exists only after Commit. Where bytes lie
 // under that name already, nil: an answer may have been lost, and whoever reads back will see
 // whose they are.
-func (c *Catalog) PutArchive(ctx context.Context, id ID, codecs []string, r io.Reader, size int64) error {
-	if err := c.store.Upload(ctx, c.keys.archive(id, codecs), r, size); err != nil && !errors.Is(err, bucket.ErrExists) {
+func (c *Catalog) PutArchive(ctx context.Context, id ID, codecs []string, sealed io.ReaderAt, size int64) error {
+	if err := c.store.Put(ctx, c.keys.archive(id, codecs), sealed, size, true); err != nil && !errors.Is(err, bucket.ErrExists) {
 		return fmt.Errorf("store archive %s in %s: %w", id, c.store.URL(), err)
 	}
 	return nil
@@ -111,8 +112,12 @@ func (c *Catalog) Commit(ctx context.Context, m Manifest) error {
 	if err != nil {
 		return err
 	}
-	if err := c.create(ctx, c.keys.manifest(m.ID), text); err != nil {
-		return fmt.Errorf("commit %s in %s: %w", m.ID, c.store.URL(), err)
+	return c.commit(ctx, m.ID, text)
+}
+
+func (c *Catalog) commit(ctx context.Context, id ID, text []byte) error {
+	if err := c.create(ctx, c.keys.manifest(id), text, true); err != nil {
+		return fmt.Errorf("commit %s in %s: %w", id, c.store.URL(), err)
 	}
 	return nil
 }
@@ -123,7 +128,7 @@ func (c *Catalog) PutReceipt(ctx context.Context, r Receipt, suffix string) erro
 	if err != nil {
 		return err
 	}
-	if err := c.create(ctx, c.keys.receipt(r, suffix), text); err != nil {
+	if err := c.create(ctx, c.keys.receipt(r, suffix), text, false); err != nil {
 		return fmt.Errorf("write receipt for %s in %s: %w", r.Archive, c.store.URL(), err)
 	}
 	return nil
@@ -131,8 +136,8 @@ func (c *Catalog) PutReceipt(ctx context.Context, r Receipt, suffix string) erro
 
 // create writes a small object that must not exist yet, and settles doubtful answers by
 // reading back.
-func (c *Catalog) create(ctx context.Context, key string, text []byte) error {
-	err := c.store.Upload(ctx, key, bytes.NewReader(text), int64(len(text)))
+func (c *Catalog) create(ctx context.Context, key string, text []byte, retained bool) error {
+	err := c.store.Put(ctx, key, bytes.NewReader(text), int64(len(text)), retained)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
@@ -146,9 +151,9 @@ func (c *Catalog) create(ctx context.Context, key string, text []byte) error {
 	return fmt.Errorf("%w: %w", err, ErrConflict)
 }
 
-// PutRecovery writes RECOVERY.md once; where it lies already it is left as it is.
-func (c *Catalog) PutRecovery(ctx context.Context, text []byte) error {
-	err := c.store.Upload(ctx, c.keys.recovery(), bytes.NewReader(text), int64(len(text)))
+// putRecovery writes RECOVERY.md once; where it lies already it is left as it is.
+func (c *Catalog) putRecovery(ctx context.Context) error {
+	err := c.store.Put(ctx, c.keys.recovery(), strings.NewReader(recoveryText), int64(len(recoveryText)), false)
 	if err != nil && !errors.Is(err, bucket.ErrExists) {
 		return fmt.Errorf("write RECOVERY.md in %s: %w", c.store.URL(), err)
 	}

@@ -21,7 +21,7 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func memory(t *testing.T) (*Catalog, *bucket.Bucket) {
 	t.Helper()
-	store := bucket.New(memblob.OpenBucket(nil), "mem://")
+	store := bucket.New(memblob.OpenBucket(nil), "mem://", bucket.Kind{})
 	t.Cleanup(func() { store.Close() })
 	c, err := Open(store, "prod")
 	if err != nil {

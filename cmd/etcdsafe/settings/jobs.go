@@ -36,6 +36,13 @@ type Restore struct {
 	AllowSuspect             Set[bool]      `split_words:"true" preset:"false" desc:"take an archive that is marked suspect"`
 }
 
+// Copy is what copy alone has.
+type Copy struct {
+	To   Set[URLs] `split_words:"true" desc:"store URLs to bring archives to"`
+	From Set[URLs] `split_words:"true" desc:"store URLs to bring archives from"`
+}
+
+func (*Copy) concern()     {}
 func (*Snapshot) concern() {}
 func (*Verify) concern()   {}
 func (*Restore) concern()  {}

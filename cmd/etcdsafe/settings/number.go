@@ -105,6 +105,9 @@ func parseDuration(g given, positive bool) (time.Duration, error) {
 	return d, counts(int64(d), positive)
 }
 
+// Duration reads s as settings are read: Go's syntax, with days before it.
+func Duration(s string) (time.Duration, error) { return duration(s) }
+
 // duration is Go's syntax with days before it.
 func duration(s string) (time.Duration, error) {
 	m := days.FindStringSubmatch(s)

@@ -14,6 +14,7 @@ type Settings struct {
 	Snapshot Snapshot
 	Verify   Verify
 	Restore  Restore
+	Copy     Copy
 
 	fields []Field
 	file   string   // the config file that was read

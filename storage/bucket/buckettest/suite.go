@@ -15,8 +15,6 @@ import (
 	"io"
 	"testing"
 
-	"gocloud.dev/blob"
-
 	"github.com/etcdsafe/etcdsafe/storage/bucket"
 )
 
@@ -25,7 +23,7 @@ const partBytes = 8 << 20
 
 // Suite runs all tests against stores that open returns: each must be empty, and its own. Suite
 // closes it. Where one real bucket stands behind them all, a fresh prefix will do.
-func Suite(t *testing.T, open func(t *testing.T) *blob.Bucket) {
+func Suite(t *testing.T, open func(t *testing.T) *bucket.Bucket) {
 	tests := []struct {
 		name string
 		run  func(t *testing.T, b *bucket.Bucket)
@@ -46,7 +44,7 @@ func Suite(t *testing.T, open func(t *testing.T) *blob.Bucket) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := bucket.New(open(t), "test://store")
+			b := open(t)
 			t.Cleanup(func() { b.Close() })
 			test.run(t, b)
 		})

@@ -1,11 +1,7 @@
-package snapshot
+package catalog
 
-// recovery is the text of RECOVERY.md, written once beside the archives for whoever finds them
-// without this program.
-func recovery() []byte {
-	return []byte(recoveryText)
-}
-
+// recoveryText is RECOVERY.md, written once beside the archives for whoever finds them without this
+// program.
 const recoveryText = `# How to get etcd back from this folder without etcdsafe
 
 An archive is etcd's own snapshot, compressed by zstd and then encrypted by age:

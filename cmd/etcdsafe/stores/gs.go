@@ -1,0 +1,50 @@
+package stores
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/gcsblob"
+	"gocloud.dev/gcp"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/google"
+	"google.golang.org/api/option"
+
+	"github.com/etcdsafe/etcdsafe/storage/bucket"
+)
+
+// gsScope is the least that can both read and write objects.
+const gsScope = "https://www.googleapis.com/auth/devstorage.read_write"
+
+// openGS makes a client by Google's application default credentials, or by none where the URL says
+// anonymous.
+func openGS(ctx context.Context, p place) (*blob.Bucket, bucket.Kind, error) {
+	transport, err := p.transport()
+	if err != nil {
+		return nil, bucket.Kind{}, err
+	}
+	client := &http.Client{Transport: transport}
+	if !p.is("anonymous") {
+		if client, err = p.gsClient(ctx, client); err != nil {
+			return nil, bucket.Kind{}, err
+		}
+	}
+	options := &gcsblob.Options{}
+	if endpoint := p.query.Get("endpoint"); endpoint != "" {
+		options.ClientOptions = append(options.ClientOptions, option.WithEndpoint(strings.TrimSuffix(endpoint, "/")+"/storage/v1/"))
+	}
+	b, err := gcsblob.OpenBucket(ctx, &gcp.HTTPClient{Client: *client}, p.bucket, options)
+	return b, bucket.Kind{Again: passes}, err //nolint:wrapcheck // Open wraps it
+}
+
+func (p place) gsClient(ctx context.Context, plain *http.Client) (*http.Client, error) {
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, plain)
+	credentials, err := google.FindDefaultCredentials(ctx, gsScope)
+	if err != nil {
+		return nil, fmt.Errorf("google credentials: %w", err)
+	}
+	return &http.Client{Transport: &oauth2.Transport{Source: credentials.TokenSource, Base: plain.Transport}}, nil
+}

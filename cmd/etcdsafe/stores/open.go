@@ -1,0 +1,144 @@
+package stores
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gocloud.dev/blob"
+
+	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
+	"github.com/etcdsafe/etcdsafe/storage/bucket"
+)
+
+// ErrURL marks a URL that names no store of ours.
+var ErrURL = errors.New("not a store")
+
+// kind is one scheme: its parameters, and how it is opened.
+type kind struct {
+	params []string
+	open   func(ctx context.Context, p place) (*blob.Bucket, bucket.Kind, error)
+}
+
+func kinds() map[string]kind {
+	return map[string]kind{
+		"file":   {[]string{"create_dir"}, openFile},
+		"s3":     {[]string{"endpoint", "region", "path_style", "ca", "checksum", "sse", "retain"}, openS3},
+		"gs":     {[]string{"endpoint", "ca", "anonymous"}, openGS},
+		"azblob": {[]string{"endpoint", "ca"}, openAzure},
+	}
+}
+
+// place is a URL taken apart.
+type place struct {
+	url    *url.URL
+	bucket string
+	prefix string // ends in a slash, unless it is empty
+	query  url.Values
+	getenv func(string) string // for what a cloud's client leaves to us
+}
+
+// Check says whether rawURL names a store, as far as its text tells. The error wraps ErrURL.
+func Check(rawURL string) error {
+	_, _, err := parse(rawURL)
+	return err
+}
+
+// Open opens the store that rawURL names; the caller closes it. Only a folder is looked at yet: one
+// that is not there, or not to be written, is bucket.ErrUnavailable. Other errors wrap ErrURL.
+func Open(ctx context.Context, rawURL string, getenv func(string) string) (*bucket.Bucket, error) {
+	p, k, err := parse(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	p.getenv = getenv
+	b, about, err := k.open(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", bucket.Redact(rawURL), err)
+	}
+	if p.prefix != "" {
+		b = blob.PrefixedBucket(b, p.prefix)
+	}
+	return bucket.New(b, rawURL, about), nil
+}
+
+func parse(rawURL string) (place, kind, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return place{}, kind{}, fmt.Errorf("%s: no URL: %w", bucket.Redact(rawURL), ErrURL)
+	}
+	k, ok := kinds()[u.Scheme]
+	p := place{url: u, bucket: u.Host, query: u.Query()}
+	if prefix := strings.Trim(u.Path, "/"); prefix != "" && u.Scheme != "file" {
+		p.prefix = prefix + "/"
+	}
+	if !ok {
+		return p, k, fmt.Errorf("%s: no store of kind %q, this release knows s3, gs, azblob and file: %w", bucket.Redact(rawURL), u.Scheme, ErrURL)
+	}
+	if err := p.fault(k); err != nil {
+		return p, k, fmt.Errorf("%s: %w: %w", bucket.Redact(rawURL), err, ErrURL)
+	}
+	return p, k, nil
+}
+
+// fault is the first thing in a URL that cannot be.
+func (p place) fault(k kind) error {
+	switch {
+	case p.url.User != nil:
+		return errors.New("credentials do not belong in a URL: each cloud's own environment variables and files are read")
+	case p.url.Scheme != "file" && p.bucket == "":
+		return errors.New("it names no bucket")
+	case p.url.Fragment != "":
+		return errors.New("it has a part behind #")
+	}
+	if p.prefix != "" {
+		if err := bucket.CheckKey(strings.TrimSuffix(p.prefix, "/")); err != nil {
+			return fmt.Errorf("prefix: %w", err)
+		}
+	}
+	for name, values := range p.query {
+		switch {
+		case !slices.Contains(k.params, name):
+			return fmt.Errorf("unknown parameter %q%s", name, settings.DidYouMean(name, k.params))
+		case len(values) > 1:
+			return fmt.Errorf("parameter %q is given twice", name)
+		case values[0] == "":
+			return fmt.Errorf("parameter %q is empty", name)
+		}
+	}
+	return errors.Join(p.boolFault("path_style"), p.boolFault("anonymous"), p.boolFault("create_dir"), p.endpointFault(), s3Fault(p))
+}
+
+func (p place) boolFault(name string) error {
+	text := p.query.Get(name)
+	if _, err := strconv.ParseBool(text); text != "" && err != nil {
+		return fmt.Errorf("%s=%s: want true or false", name, text)
+	}
+	return nil
+}
+
+func (p place) is(name string) bool {
+	yes, err := strconv.ParseBool(p.query.Get(name))
+	return err == nil && yes
+}
+
+func (p place) endpointFault() error {
+	text := p.query.Get("endpoint")
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil || u.RawQuery != "" {
+		return fmt.Errorf("endpoint=%s: want http://host:port or https://host", bucket.Redact(text))
+	}
+	return nil
+}
+
+func openFile(ctx context.Context, p place) (*blob.Bucket, bucket.Kind, error) {
+	b, err := bucket.FileOpener{}.OpenBucketURL(ctx, p.url)
+	return b, bucket.Kind{}, err //nolint:wrapcheck // Open wraps it
+}

@@ -1,0 +1,235 @@
+package copy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/etcdsafe/etcdsafe/jobs"
+	"github.com/etcdsafe/etcdsafe/storage/archive"
+	"github.com/etcdsafe/etcdsafe/storage/archive/spool"
+	"github.com/etcdsafe/etcdsafe/storage/bucket"
+	"github.com/etcdsafe/etcdsafe/storage/catalog"
+)
+
+// Config says what is copied, from where to where.
+type Config struct {
+	Cluster  string
+	From     catalog.Stores // the first that has a sound copy is read
+	To       catalog.Stores
+	What     []string // ids, or catalog.Latest; all where empty
+	Place    spool.Place
+	Now      func() time.Time
+	Log      *slog.Logger
+	DryRun   bool
+	Progress jobs.Progress
+}
+
+// Report is what a run did.
+type Report struct {
+	jobs.Report
+	Archives []ArchiveReport `json:"archives"`
+}
+
+// ArchiveReport is one archive that some store lacked.
+type ArchiveReport struct {
+	ID     catalog.ID  `json:"id"`
+	From   string      `json:"from,omitempty"`
+	To     string      `json:"to"`
+	Bytes  int64       `json:"bytes"`
+	Result jobs.Result `json:"result"`
+	Error  string      `json:"error,omitempty"`
+}
+
+// Run copies what To lacks, the newest first; every archive is tried. The report is filled as far
+// as the run came; the caller ends it. Where some were copied and some not, the report says so and
+// there is no error. Else it wraps the sentinels of bucket, archive, catalog and spool, or is the
+// cause of ctx.
+func Run(ctx context.Context, c Config) (Report, error) {
+	r := &run{Config: c, report: Report{Archives: []ArchiveReport{},
+		Report: jobs.Report{Job: "copy", Cluster: c.Cluster, DryRun: c.DryRun, Started: c.Now().UTC()}}}
+	err := r.do(ctx)
+	return r.report, err
+}
+
+type run struct {
+	Config
+	report   Report
+	copied   int
+	answered int // sides, of two, on which a store could be listed
+}
+
+func (r *run) do(ctx context.Context) error {
+	gaps, faults := r.gaps(ctx)
+	for _, g := range gaps {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := r.fill(ctx, g); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	if r.copied == 0 && (len(gaps) > 0 && !r.DryRun || r.answered < 2) {
+		return errors.Join(faults...)
+	}
+	for _, err := range faults {
+		r.report.Blame(jobs.CauseStore, jobs.OneLine(err))
+	}
+	r.report.Skip = len(gaps) == 0
+	return nil
+}
+
+// gap is an archive, and the stores that lack it.
+type gap struct {
+	id catalog.ID
+	to catalog.Stores
+}
+
+// gaps lists what is to be copied, newest first, and the faults of stores that could not say.
+func (r *run) gaps(ctx context.Context) ([]gap, []error) {
+	want, faults := r.wanted(ctx)
+	if len(faults) < max(1, len(r.From)) {
+		r.answered++
+	}
+	lacking, silent := map[catalog.ID]catalog.Stores{}, 0
+	for _, store := range r.To {
+		entries, err := store.List(ctx)
+		if err != nil {
+			faults = append(faults, err)
+			silent++
+			continue
+		}
+		for _, id := range want {
+			if !slices.ContainsFunc(entries, func(e catalog.Entry) bool { return e.ID == id }) {
+				lacking[id] = append(lacking[id], store)
+			}
+		}
+	}
+	if silent < len(r.To) {
+		r.answered++
+	}
+	var out []gap
+	for _, id := range want {
+		if to := lacking[id]; to != nil {
+			out = append(out, gap{id, to})
+		}
+	}
+	return out, faults
+}
+
+// wanted is the archives that were named, or all, newest first.
+func (r *run) wanted(ctx context.Context) (ids []catalog.ID, faults []error) {
+	for _, name := range r.What {
+		choice, err := r.From.Find(ctx, name, time.Time{})
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		ids = append(ids, choice.Manifest.ID)
+	}
+	if len(r.What) == 0 {
+		for _, store := range r.From {
+			entries, err := store.List(ctx)
+			if err != nil {
+				faults = append(faults, err)
+			}
+			for _, e := range entries {
+				ids = append(ids, e.ID)
+			}
+		}
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	slices.Reverse(ids)
+	return ids, faults
+}
+
+// fill brings one archive to the stores that lack it.
+func (r *run) fill(ctx context.Context, g gap) error {
+	choice, err := r.From.Find(ctx, string(g.id), time.Time{})
+	if err != nil {
+		return r.note(g, "", 0, err)
+	}
+	m := choice.Manifest
+	if r.DryRun {
+		return r.note(g, choice.In[0].URL(), m.Archive.Bytes, nil)
+	}
+	if err := r.Place.Require(m.Archive.Bytes, "the sealed archive"); err != nil {
+		return r.note(g, "", m.Archive.Bytes, err)
+	}
+	sealed, text, from, err := r.fetch(ctx, choice)
+	if err != nil {
+		return r.note(g, "", m.Archive.Bytes, err)
+	}
+	defer sealed.Close() //nolint:errcheck // its bytes are stored or given up
+	var faults []error
+	for _, store := range g.to {
+		_, err := store.Publish(ctx, m, text, sealed.File(), catalog.Steps{})
+		faults = append(faults, r.note(gap{g.id, catalog.Stores{store}}, from.URL(), m.Archive.Bytes, err))
+	}
+	return errors.Join(faults...)
+}
+
+// fetch reads the sealed bytes and the manifest's text from the first store whose copy is sound.
+// The caller closes the spool.
+func (r *run) fetch(ctx context.Context, choice catalog.Choice) (*spool.Spool, []byte, *catalog.Catalog, error) {
+	var faults []error
+	for _, store := range choice.In {
+		sealed, text, err := r.fetchFrom(ctx, store, choice.Manifest.ID)
+		if err == nil {
+			for _, fault := range faults {
+				r.report.Blame(jobs.CauseStore, jobs.OneLine(fault))
+			}
+			return sealed, text, store, nil
+		}
+		faults = append(faults, err)
+	}
+	return nil, nil, nil, errors.Join(faults...)
+}
+
+func (r *run) fetchFrom(ctx context.Context, store *catalog.Catalog, id catalog.ID) (*spool.Spool, []byte, error) {
+	m, text, err := store.ManifestText(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	body, _, err := store.OpenArchive(ctx, id, m.Codecs)
+	if errors.Is(err, bucket.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", err, archive.ErrCorrupt) // its manifest promises it
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	defer body.Close() //nolint:errcheck // a reader's Close
+	sealed, err := spool.New(r.Place)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := io.Copy(io.MultiWriter(sealed, r.Progress.Count("fetch", m.Archive.Bytes)), m.Expect().Sealed(body)); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("archive %s in %s: %w", id, store.URL(), err), sealed.Close())
+	}
+	return sealed, text, nil
+}
+
+// note reports how it ended for each store of a gap, and returns err.
+func (r *run) note(g gap, from string, bytes int64, err error) error {
+	for _, store := range g.to {
+		a := ArchiveReport{ID: g.id, From: from, To: store.URL(), Bytes: bytes, Result: jobs.OK}
+		switch {
+		case err != nil:
+			a.Result, a.Error = jobs.Failed, jobs.OneLine(err)
+			r.Log.Warn("archive not copied", "archive", g.id, "store", store.URL(), "err", err)
+		case r.DryRun:
+			a.Result = jobs.Skipped
+		default:
+			r.copied++
+			r.report.Committed = true
+			r.Log.Info("archive copied", "archive", g.id, "store", store.URL(), "bytes", bytes)
+		}
+		r.report.Archives = append(r.report.Archives, a)
+	}
+	return err
+}

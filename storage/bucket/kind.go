@@ -1,0 +1,36 @@
+package bucket
+
+import (
+	"context"
+	"time"
+)
+
+// Kind is what a kind of store knows of itself. The zero value is a store that never gives a
+// second chance, such as a folder: what failed there once fails again.
+type Kind struct {
+	// Again says of a store's error whether the same call may well succeed a little later.
+	Again func(error) bool
+	// Settle is told of an upload that failed for good, and says whether the store will be written to
+	// in another way from now on.
+	Settle func(ctx context.Context, err error) bool
+	// BeforeWrite is gocloud's hook of an upload; retained says that the object is to be locked.
+	BeforeWrite func(as func(any) bool, retained bool) error
+	// Parts of 8 MiB are under way at once in one upload; 3 where 0.
+	Parts int
+	// Stall is how long a store may take or give nothing; a minute where 0.
+	Stall time.Duration
+}
+
+func (k Kind) parts() int {
+	if k.Parts <= 0 {
+		return uploadParts
+	}
+	return k.Parts
+}
+
+func (k Kind) stall() time.Duration {
+	if k.Stall <= 0 {
+		return time.Minute
+	}
+	return k.Stall
+}

@@ -1,0 +1,56 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Steps is told what Publish has done so far, one call each, in this order. Nil is told nothing.
+type Steps struct {
+	Stored, ReadBack, Committed func()
+}
+
+func tell(step func()) {
+	if step != nil {
+		step()
+	}
+}
+
+// Publish makes m's archive exist in the store: uploads sealed, which several goroutines may read
+// at once, reads back what the store now holds, and writes RECOVERY.md, where there is none, and
+// then text, the manifest. Where bytes lie there already, they must be these. Written is when the
+// store took the archive, by its own clock. After an error the archive is not listed, unless it
+// was before.
+func (c *Catalog) Publish(ctx context.Context, m Manifest, text []byte, sealed io.ReaderAt, steps Steps) (written time.Time, err error) {
+	if err := c.PutArchive(ctx, m.ID, m.Codecs, sealed, m.Archive.Bytes); err != nil {
+		return time.Time{}, err
+	}
+	tell(steps.Stored)
+	if written, err = c.readBack(ctx, m); err != nil {
+		return time.Time{}, err
+	}
+	tell(steps.ReadBack)
+	if err := c.putRecovery(ctx); err != nil {
+		return written, err
+	}
+	if err := c.commit(ctx, m.ID, text); err != nil {
+		return written, err
+	}
+	tell(steps.Committed)
+	return written, nil
+}
+
+// readBack compares what the store gives with what was promised.
+func (c *Catalog) readBack(ctx context.Context, m Manifest) (time.Time, error) {
+	body, obj, err := c.OpenArchive(ctx, m.ID, m.Codecs)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer body.Close() //nolint:errcheck // a reader's Close
+	if _, err := io.Copy(io.Discard, m.Expect().Sealed(body)); err != nil {
+		return time.Time{}, fmt.Errorf("read back archive %s in %s: %w", m.ID, c.store.URL(), err)
+	}
+	return obj.ModTime, nil
+}
