@@ -15,6 +15,7 @@ prints the folder that holds the binaries. Without GROUP all are built:
   versitygw minio        object stores that speak S3
   fakegcs azurite        object stores that speak like Google's and Azure's; azurite needs node
   toxiproxy              toxiproxy-server, a network that fails on purpose
+  restic                 restic, whose buckets are prune's
 
 The folder is $ETCDSAFE_TOOLS, else $XDG_CACHE_HOME/etcdsafe/tools, else
 ~/.cache/etcdsafe/tools. A group is built again only when the files that pin it change.
@@ -67,7 +68,7 @@ fi
 root=$(cd "$(dirname "$0")/.." && pwd)
 dir=${ETCDSAFE_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/etcdsafe/tools}
 mkdir -p "$dir"
-[[ $# -gt 0 ]] || set -- etcd35 etcd36 etcd37 age lint versitygw minio fakegcs azurite toxiproxy
+[[ $# -gt 0 ]] || set -- etcd35 etcd36 etcd37 age lint versitygw minio fakegcs azurite toxiproxy restic
 for group in "$@"; do
 	case $group in
 	etcd35) etcd etcd35 3.5 ;;
@@ -79,6 +80,7 @@ for group in "$@"; do
 	fakegcs) build fakegcs '' fake-gcs-server=github.com/fsouza/fake-gcs-server ;;
 	azurite) azurite ;;
 	toxiproxy) build toxiproxy '' toxiproxy-server=github.com/Shopify/toxiproxy/v2/cmd/server ;;
+	restic) build restic '' restic=github.com/restic/restic/cmd/restic ;;
 	lint) build lint '' golangci-lint=github.com/golangci/golangci-lint/v2/cmd/golangci-lint ;;
 	*)
 		echo "tools.sh: unknown group \"$group\"" >&2
