@@ -9,6 +9,7 @@ import (
 	"github.com/etcdsafe/etcdsafe/jobs"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
+	"github.com/etcdsafe/etcdsafe/jobs/prune/plan"
 	"github.com/etcdsafe/etcdsafe/jobs/restore"
 	"github.com/etcdsafe/etcdsafe/jobs/snapshot"
 	"github.com/etcdsafe/etcdsafe/jobs/verify"
@@ -54,9 +55,17 @@ var exitCodes = []struct {
 	{etcd.ErrBadFiles, exitConfig},
 	{restore.ErrSetting, exitConfig},
 	{spool.ErrPlace, exitConfig},
+	{plan.ErrPolicy, exitConfig},
 
 	{restore.ErrRefused, exitRefused},
 	{catalog.ErrInterleaved, exitRefused},
+	{plan.ErrEmptyPolicy, exitRefused},
+	{plan.ErrNothingKept, exitRefused},
+	{plan.ErrStale, exitRefused},
+	{plan.ErrTooMany, exitRefused},
+	{plan.ErrSkew, exitRefused},
+	{plan.ErrCollapsed, exitRefused},
+	{plan.ErrAlarm, exitRefused},
 
 	{snapshot.ErrSuspect, exitIntegrity},
 	{verify.ErrFinding, exitIntegrity},
