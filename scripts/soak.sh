@@ -13,6 +13,7 @@ about half an hour on two quiet cores:
   kills       100 snapshots and 50 restores killed by SIGKILL, in every stage
   flips       100 single-bit flips each in archives, manifests and receipts
   histories   HashKV against live members over 200 random histories of each etcd minor
+  plans       10,000 cases of each property of prune's plan
   memory      snapshot, verify and restore of 2 GB in 256 MiB; needs a memory cgroup and
               10 GB of disk under $TMPDIR, or under /var/tmp where that is in memory
 
@@ -21,7 +22,7 @@ of those are kept.
 USAGE
 }
 
-parts=(kills flips histories memory)
+parts=(kills flips histories plans memory)
 share=${ETCDSAFE_SOAK:-1}
 
 main() {
@@ -32,7 +33,7 @@ main() {
 	for part in "$@"; do
 		[[ " ${parts[*]} " == *" $part "* ]] || { echo "soak.sh: no part $part" >&2; usage >&2; exit 10; }
 	done
-	ETCDSAFE_TOOLS=$(scripts/tools.sh etcd35 etcd36 etcd37)
+	ETCDSAFE_TOOLS=$(scripts/tools.sh etcd35 etcd36 etcd37 restic)
 	export ETCDSAFE_TOOLS
 	work=$(mktemp -d)
 	local failed=()
@@ -69,6 +70,15 @@ histories() {
 	sed -n 's/^ *[a-z_]*\.go:[0-9]*: \(.* histories, .*\)/- etcd \1/p' "$work/histories.log" | sort >"$work/histories.figures"
 	[[ -s $work/histories.figures ]] || { status=FAILED; echo 'No figures.' >"$work/histories.figures"; }
 	keep histories "$status" $((SECONDS - began))
+}
+
+plans() {
+	local status=passed began=$SECONDS count
+	count=$(awk -v share="$share" 'BEGIN { print int(10000 * share + 0.999) }')
+	run plans ./jobs/prune/plan -rapid.checks="$count" || status=FAILED
+	awk '$1 == "===" { name = $3 } /\[rapid\] OK/ { sub(/.*OK, /, ""); print "- `" name "` " $0 }' "$work/plans.log" >"$work/plans.figures"
+	[[ -s $work/plans.figures ]] || { status=FAILED; echo 'No figures.' >"$work/plans.figures"; }
+	keep plans "$status" $((SECONDS - began))
 }
 
 # run PART ARGS...: go test, with all that it says in a log. What servers say is not shown.
