@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"syscall"
+	"time"
 
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
 	"github.com/etcdsafe/etcdsafe/jobs"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
+	"github.com/etcdsafe/etcdsafe/jobs/prune"
 	"github.com/etcdsafe/etcdsafe/jobs/prune/plan"
 	"github.com/etcdsafe/etcdsafe/jobs/restore"
 	"github.com/etcdsafe/etcdsafe/jobs/snapshot"
@@ -59,6 +61,9 @@ var exitCodes = []struct {
 
 	{restore.ErrRefused, exitRefused},
 	{catalog.ErrInterleaved, exitRefused},
+	{catalog.ErrHeld, exitRefused},
+	{catalog.ErrChanged, exitRefused},
+	{prune.ErrOtherPlan, exitRefused},
 	{plan.ErrEmptyPolicy, exitRefused},
 	{plan.ErrNothingKept, exitRefused},
 	{plan.ErrStale, exitRefused},
@@ -113,6 +118,9 @@ func exitCode(err error, cause jobs.Cause) int {
 // stopped returns err with the reason why ctx ended, where it has: calls that were cut off say
 // little more than "cancelled".
 func stopped(ctx context.Context, err error) error {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= 0 {
+		<-ctx.Done() // who goes by the same deadline may have noticed before the context did
+	}
 	if err == nil || ctx.Err() == nil {
 		return err
 	}

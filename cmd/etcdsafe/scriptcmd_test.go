@@ -15,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/etcdtest"
 )
@@ -44,7 +45,7 @@ func scriptOf(ts *testscript.TestScript) *script { return ts.Value(scriptKey{}).
 //	lines FILE LEAST MOST RE   so many lines match
 func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"exits": cmdExits, "etcd": cmdEtcd, "serve": cmdServe, "put": cmdPut, "alarm": cmdAlarm, "json": cmdJSON,
+		"exits": cmdExits, "etcd": cmdEtcd, "serve": cmdServe, "put": cmdPut, "del": cmdDel, "alarm": cmdAlarm, "json": cmdJSON,
 		"setenv": cmdSetenv, "flip": cmdFlip, "count": cmdCount, "mode": cmdMode, "lines": cmdLines,
 	}
 }
@@ -109,6 +110,14 @@ func cmdPut(ts *testscript.TestScript, neg bool, args []string) {
 			}
 		}
 	})
+}
+
+// cmdDel deletes all keys under a prefix.
+func cmdDel(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 1, "del PREFIX")
+	s := scriptOf(ts)
+	_, err := s.cluster.Client(s.tb).Delete(s.tb.Context(), args[0], clientv3.WithPrefix())
+	ts.Check(err)
 }
 
 // cmdAlarm asks the member as etcd's own checker would: no client of etcd offers it.

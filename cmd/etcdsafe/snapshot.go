@@ -58,7 +58,7 @@ func (c *cli) snapshotConfig(ctx context.Context) (snapshot.Config, func() error
 		Cluster: s.Cluster.Get(), Place: c.place(), Compare: snapshot.Compare(s.Snapshot.Compare.Get()),
 		Floor: etcd.Floor{BytesPerSecond: int64(s.Snapshot.StreamFloor.Get()), Window: floorWindow},
 		Tool:  tool(), Now: c.now, Random: c.random,
-		IfOlderThan: s.Snapshot.IfOlderThan.Get(), Reason: s.Snapshot.Reason.Get(), Labels: s.Snapshot.Label.Get(), DryRun: s.DryRun.Get(),
+		IfOlderThan: s.Snapshot.IfOlderThan.Get(), Reason: s.Snapshot.Reason.Get(), Labels: s.Snapshot.Label.Get(), Hold: s.Snapshot.Hold.Get(), DryRun: s.DryRun.Get(),
 	}
 	var err error
 	if cfg.Recipients, err = c.recipients(); err != nil {

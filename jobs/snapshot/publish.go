@@ -117,6 +117,9 @@ func (r *run) publishTo(ctx context.Context, store *catalog.Catalog, m catalog.M
 	began := r.Now()
 	var stored time.Time
 	log := r.Log.With("archive", m.ID, "store", store.URL())
+	if err := r.hold(ctx, store, m); err != nil {
+		return published{err: err}
+	}
 	written, err := store.Publish(ctx, m, text, t.sealed.File(), catalog.Steps{
 		Stored: func() {
 			stored = r.Now()
@@ -131,6 +134,14 @@ func (r *run) publishTo(ctx context.Context, store *catalog.Catalog, m catalog.M
 		return published{err: err}
 	}
 	return published{skew: outside(written, began, stored)}
+}
+
+// hold is written before the manifest: there is no moment at which prune could come between.
+func (r *run) hold(ctx context.Context, store *catalog.Catalog, m catalog.Manifest) error {
+	if r.Hold == "" {
+		return nil
+	}
+	return store.PutHold(ctx, catalog.Hold{Archive: m.ID, Reason: r.Hold, Written: m.Started, Tool: r.Tool}, false, string(m.ID[len(m.ID)-4:]))
 }
 
 // outside is how far t lies outside the time between two others: 0 within. A store's time of an

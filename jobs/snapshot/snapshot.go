@@ -49,6 +49,7 @@ type Config struct {
 	IfOlderThan time.Duration // do nothing where an archive is younger; 0: always take one
 	Reason      string
 	Labels      map[string]string
+	Hold        string // keeps the archive out of prune's reach, with this reason; empty: no hold
 	DryRun      bool
 	Progress    jobs.Progress
 }

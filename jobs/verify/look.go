@@ -2,7 +2,6 @@ package verify
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -104,12 +103,4 @@ func differ(m catalog.Manifest, f dbfile.Facts) error {
 		}
 	}
 	return nil
-}
-
-func randomHex(random io.Reader, n int) (string, error) {
-	b := make([]byte, n)
-	if _, err := io.ReadFull(random, b); err != nil {
-		return "", fmt.Errorf("draw name: %w", err)
-	}
-	return hex.EncodeToString(b), nil
 }

@@ -220,7 +220,7 @@ func isFinding(err error) bool {
 
 // receipt writes down what was found. A store that does not let us is said, not failed for.
 func (r *run) receipt(ctx context.Context, store *catalog.Catalog, m catalog.Manifest, began time.Time, found error) bool {
-	suffix, err := randomHex(r.Random, 2)
+	suffix, err := catalog.Suffix(r.Random)
 	if err == nil {
 		rec := catalog.Receipt{Archive: m.ID, ManifestSHA256: m.SHA256, Cluster: r.Cluster, Level: r.Level,
 			OK: found == nil, Started: began, Finished: r.Now().UTC(), Tool: r.Tool, Key: r.key(m)}

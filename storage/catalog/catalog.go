@@ -173,22 +173,33 @@ func (c *Catalog) Receipts(ctx context.Context, id ID, least Level) ([]Receipt, 
 		if level, ok := c.keys.parseReceipt(id, obj.Key); !ok || !level.AtLeast(least) {
 			continue
 		}
-		text, _, err := c.store.ReadAll(ctx, obj.Key, maxDocument)
-		if errors.Is(err, bucket.ErrTooLarge) {
-			faults = append(faults, fmt.Errorf("%q: %w: %w", obj.Key, err, ErrCorrupt))
-			continue
+		r, err := c.receiptAt(ctx, id, obj.Key)
+		switch {
+		case isPassed(err):
+			faults = append(faults, err)
+		case err != nil:
+			return nil, err
+		default:
+			out = append(out, r)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("read receipt %q in %s: %w", obj.Key, c.store.URL(), err)
-		}
-		r, err := DecodeReceipt(text, c.cluster, id)
-		if err != nil {
-			faults = append(faults, fmt.Errorf("%q: %w", obj.Key, err))
-			continue
-		}
-		out = append(out, r)
 	}
 	return out, errors.Join(faults...)
+}
+
+// receiptAt reads one. Where it is corrupt or of another format, the error says so.
+func (c *Catalog) receiptAt(ctx context.Context, id ID, key string) (Receipt, error) {
+	text, _, err := c.store.ReadAll(ctx, key, maxDocument)
+	if errors.Is(err, bucket.ErrTooLarge) {
+		return Receipt{}, fmt.Errorf("%q: %w: %w", key, err, ErrCorrupt)
+	}
+	if err != nil {
+		return Receipt{}, fmt.Errorf("read receipt %q in %s: %w", key, c.store.URL(), err)
+	}
+	r, err := DecodeReceipt(text, c.cluster, id)
+	if err != nil {
+		return Receipt{}, fmt.Errorf("%q: %w", key, err)
+	}
+	return r, nil
 }
 
 // Verified is the deepest level at which the newest verification of m found nothing wrong, or

@@ -6,6 +6,7 @@ import "time"
 type Snapshot struct {
 	IfOlderThan Set[time.Duration] `split_words:"true" desc:"skip when the newest archive is younger than this"`
 	Reason      Set[string]        `split_words:"true" desc:"why, in the manifest for whoever reads it later"`
+	Hold        Set[string]        `split_words:"true" desc:"keep the archive out of prune's reach, with this reason, until release"`
 	Label       Set[Labels]        `split_words:"true" desc:"key=value for the manifest; may be repeated"`
 	Compare     Set[Choice]        `split_words:"true" preset:"auto" enum:"auto,all,off" desc:"which members' hashes the snapshot is compared with"`
 	StreamFloor Set[Bytes]         `split_words:"true" preset:"1Mi" desc:"bytes per second over 30 s below which a member's stream is given up; 0 means never"`
@@ -36,6 +37,41 @@ type Restore struct {
 	AllowSuspect             Set[bool]      `split_words:"true" preset:"false" desc:"take an archive that is marked suspect"`
 }
 
+// Prune is what the job prune alone has.
+type Prune struct {
+	KeepLast            Set[int64]         `split_words:"true" desc:"keep so many of the newest archives; -1 keeps all"`
+	KeepHourly          Set[int64]         `split_words:"true" desc:"keep the newest archive of each of so many hours that have one"`
+	KeepDaily           Set[int64]         `split_words:"true" desc:"the same for days"`
+	KeepWeekly          Set[int64]         `split_words:"true" desc:"the same for ISO weeks"`
+	KeepMonthly         Set[int64]         `split_words:"true" desc:"the same for months"`
+	KeepYearly          Set[int64]         `split_words:"true" desc:"the same for years"`
+	KeepWithin          Set[time.Duration] `split_words:"true" desc:"keep what is not older than this before the newest archive"`
+	KeepMin             Set[int64]         `split_words:"true" preset:"3" desc:"the floor: so many of the newest archives always stay"`
+	MaxCount            Set[int64]         `split_words:"true" desc:"most archives to keep, whatever the rules say"`
+	MaxBytes            Set[Bytes]         `split_words:"true" desc:"most bytes of archives to keep, whatever the rules say"`
+	TimeZone            Set[string]        `split_words:"true" preset:"UTC" desc:"time zone of hours, days, weeks, months and years"`
+	Label               Set[Labels]        `split_words:"true" desc:"leave alone what lacks this key=value; may be repeated"`
+	CountLevel          Set[Choice]        `split_words:"true" preset:"committed" enum:"committed,stored,content" desc:"what an archive must be verified at to count for a rule"`
+	PreviousClusterHold Set[time.Duration] `split_words:"true" preset:"30d" desc:"time for which archives of an earlier cluster id are left alone after the first of the next one"`
+	StaleAfter          Set[time.Duration] `split_words:"true" desc:"remove nothing when the newest archive is older; unset means 3 times the usual gap"`
+	SuspectAfter        Set[time.Duration] `split_words:"true" desc:"age at which suspect archives go; unset means never"`
+	MaxRemoved          Set[int64]         `split_words:"true" desc:"most archives to remove at once; unset means half, once there are more than 10; -1 is no limit"`
+	GarbageAfter        Set[time.Duration] `split_words:"true" preset:"24h" positive:"true" desc:"age, by the store's clock, at which what belongs to no archive goes"`
+	Only                Set[[]string]      `split_words:"true" desc:"remove these archives alone, by id, and ask no rule; needs --reason"`
+	Reason              Set[string]        `split_words:"true" desc:"why, for the log"`
+	PlanHash            Set[string]        `split_words:"true" desc:"carry out the plan with this hash and no other, as a dry run printed it"`
+	Simulate            Set[bool]          `split_words:"true" preset:"false" desc:"print what the policy would hold over time, without any store"`
+	Every               Set[time.Duration] `split_words:"true" preset:"1h" positive:"true" desc:"with --simulate: time between snapshots"`
+	Days                Set[int64]         `split_words:"true" preset:"400" desc:"with --simulate: for how long"`
+	Size                Set[Bytes]         `split_words:"true" preset:"100Mi" desc:"with --simulate: size of an archive"`
+}
+
+// Hold is what hold, release and accept have.
+type Hold struct {
+	Reason Set[string]    `split_words:"true" desc:"why, for whoever meets the archive later"`
+	Until  Set[time.Time] `split_words:"true" desc:"when the hold ends by itself, e.g. 2026-01-02T15:04:05Z; unset means never"`
+}
+
 // Copy is what copy alone has.
 type Copy struct {
 	To   Set[URLs] `split_words:"true" desc:"store URLs to bring archives to"`
@@ -43,6 +79,8 @@ type Copy struct {
 }
 
 func (*Copy) concern()     {}
+func (*Hold) concern()     {}
+func (*Prune) concern()    {}
 func (*Snapshot) concern() {}
 func (*Verify) concern()   {}
 func (*Restore) concern()  {}

@@ -15,6 +15,8 @@ type Settings struct {
 	Verify   Verify
 	Restore  Restore
 	Copy     Copy
+	Prune    Prune
+	Hold     Hold
 
 	fields []Field
 	file   string   // the config file that was read

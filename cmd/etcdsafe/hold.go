@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
+	"github.com/etcdsafe/etcdsafe/storage/catalog"
+)
+
+func (c *cli) holdCommand() *cobra.Command {
+	return c.markCommand("hold ID", "keep an archive out of prune's reach, with a reason",
+		"hold adds a note that keeps an archive, in every store that has it, until --until or `release`.",
+		func(ctx context.Context, store *catalog.Catalog, m mark) error {
+			return store.PutHold(ctx, m.hold(), false, m.suffix)
+		})
+}
+
+func (c *cli) releaseCommand() *cobra.Command {
+	return c.markCommand("release ID", "end all holds of an archive, with a reason",
+		"release adds a note that ends all holds written before it. Nothing is deleted: the trace stays.",
+		func(ctx context.Context, store *catalog.Catalog, m mark) error {
+			return store.PutHold(ctx, m.hold(), true, m.suffix)
+		})
+}
+
+func (c *cli) acceptCommand() *cobra.Command {
+	return c.markCommand("accept ID", "say that what is odd about an archive is understood",
+		"accept lifts what the newest archive makes prune refuse: far fewer keys than before, or etcd's alarm CORRUPT.",
+		func(ctx context.Context, store *catalog.Catalog, m mark) error {
+			return store.PutAccept(ctx, catalog.Accept{Archive: m.id, Reason: m.reason, Written: m.at, Tool: tool()})
+		})
+}
+
+// mark is what a person says of an archive, the same in every store.
+type mark struct {
+	id     catalog.ID
+	reason string
+	until  *time.Time
+	at     time.Time
+	suffix string
+}
+
+func (m mark) hold() catalog.Hold {
+	return catalog.Hold{Archive: m.id, Reason: m.reason, Until: m.until, Written: m.at, Tool: tool()}
+}
+
+// newMark reads what the person said.
+func (c *cli) newMark(id catalog.ID) (mark, error) {
+	suffix, err := catalog.Suffix(c.random)
+	m := mark{id: id, reason: c.set.Hold.Reason.Get(), at: c.now().UTC(), suffix: suffix}
+	if c.set.Hold.Until.IsSet() {
+		until := c.set.Hold.Until.Get().UTC()
+		m.until = &until
+	}
+	return m, err
+}
+
+// markCommand is a command that leaves a document beside an archive, in each store that has it.
+func (c *cli) markCommand(use, short, long string, put func(context.Context, *catalog.Catalog, mark) error) *cobra.Command {
+	s := c.set
+	cmd := &cobra.Command{
+		Use: use, Short: short, Long: long, Args: args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.load(settings.Need(&s.Cluster, &s.Stores, &s.Hold.Reason), clusterIsValid, storesAreKnown, knownName(args[0])); err != nil {
+				return err
+			}
+			ctx, stop := context.WithTimeoutCause(cmd.Context(), browseTime, errDeadline)
+			defer stop()
+			return stopped(ctx, c.mark(ctx, cmd.Name(), args[0], put))
+		},
+	}
+	s.Flags(cmd.Flags(), &s.Common, &s.Store, &s.Hold)
+	return cmd
+}
+
+func (c *cli) mark(ctx context.Context, what, name string, put func(context.Context, *catalog.Catalog, mark) error) error {
+	stores, shut, err := c.openStores(ctx)
+	defer shut() //nolint:errcheck // what was written is written
+	if err != nil {
+		return err
+	}
+	choice, err := stores.Find(ctx, name, time.Time{})
+	if err != nil {
+		return err
+	}
+	said, err := c.newMark(choice.Manifest.ID)
+	if err != nil {
+		return err
+	}
+	faults := choice.FaultsOf(stores)
+	for _, store := range choice.In {
+		if err := put(ctx, store, said); err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		fmt.Fprintf(c.stdout, "%s %s in %s\n", what, choice.Manifest.ID, store.URL())
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,89 @@
+package prune
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/etcdsafe/etcdsafe/jobs"
+	"github.com/etcdsafe/etcdsafe/storage/catalog"
+)
+
+// isCorrupt knows etcd's alarm by the text of its message, which manifests hold as it was told.
+func isCorrupt(alarm string) bool { return strings.Contains(alarm, "alarm:CORRUPT") }
+
+// apply removes what the plan says, and garbage. Every archive is tried.
+func (p *planned) apply(ctx context.Context) error {
+	ids, err := p.plan.Removals()
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, id := range ids {
+		if ctx.Err() != nil {
+			return errors.Join(append(faults, context.Cause(ctx))...)
+		}
+		if err := p.remove(ctx, id); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	for i := range p.report.Garbage {
+		if g := &p.report.Garbage[i]; g.Result == due && ctx.Err() == nil {
+			if err := p.clean(ctx, g); err != nil {
+				faults = append(faults, err)
+			}
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// remove removes one archive. One that somebody holds by now stays, and is no fault.
+func (p *planned) remove(ctx context.Context, id catalog.ID) error {
+	bytes, err := p.store.Remove(ctx, p.lies[id], p.known[id].Manifest.SHA256, p.Now())
+	p.report.Bytes += bytes
+	log := p.Log.With("archive", id, "store", p.report.URL)
+	switch {
+	case errors.Is(err, catalog.ErrHeld), errors.Is(err, catalog.ErrChanged):
+		p.failed[id] = err
+		p.run.report.Warnings = append(p.run.report.Warnings, jobs.OneLine(err))
+		log.Warn("archive kept", "err", err)
+		return nil
+	case err != nil:
+		p.failed[id] = err
+		log.Warn("archive not removed", "err", err)
+		return err
+	}
+	p.gone[id] = true
+	p.report.Removed++
+	log.Info("archive removed", "bytes", bytes, "reason", p.Reason)
+	return nil
+}
+
+// clean removes one piece of garbage.
+func (p *planned) clean(ctx context.Context, g *Garbage) error {
+	bytes, err := p.cleanOne(ctx, g.Name)
+	p.report.Bytes += bytes
+	if errors.Is(err, catalog.ErrChanged) {
+		g.Result, g.Error = jobs.Skipped, jobs.OneLine(err)
+		return nil
+	}
+	g.Result = jobs.OK
+	if err != nil {
+		g.Result, g.Error = jobs.Failed, jobs.OneLine(err)
+		return err
+	}
+	p.Log.Info("garbage removed", "store", p.report.URL, "bytes", bytes, "reason", g.What)
+	return nil
+}
+
+func (p *planned) cleanOne(ctx context.Context, name string) (int64, error) {
+	if id, err := catalog.ParseID(name); err == nil {
+		return p.store.Garbage(ctx, p.lies[id])
+	}
+	for _, obj := range p.probes {
+		if obj.Key == name {
+			return obj.Size, p.store.RemoveProbe(ctx, obj)
+		}
+	}
+	return 0, nil
+}

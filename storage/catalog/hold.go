@@ -1,0 +1,157 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/etcdsafe/etcdsafe/storage/bucket"
+)
+
+// Kinds of Hold.
+const (
+	holdKind    = "hold"
+	releaseKind = "release"
+)
+
+// Hold keeps an archive out of retention's reach, or ends all that did, format 1. Holds are only
+// ever added: a release is one more document, so nobody needs the right to delete, and a trace
+// stays.
+type Hold struct {
+	Format  int        `json:"format"`
+	Archive ID         `json:"archive"`
+	Cluster string     `json:"cluster"`
+	Kind    string     `json:"kind"` // hold or release
+	Reason  string     `json:"reason"`
+	Until   *time.Time `json:"until"` // when a hold ends by itself; null: never
+	Written time.Time  `json:"written"`
+	Tool    Tool       `json:"tool"`
+
+	// SHA256 is taken over the document with this field empty.
+	SHA256 string `json:"sha256"`
+}
+
+// PutHold adds a hold, or a release of all holds written before it; suffix, 4 hex digits, tells
+// apart those of the same second. The archive need not be there yet.
+func (c *Catalog) PutHold(ctx context.Context, h Hold, release bool, suffix string) error {
+	h.Format, h.Cluster, h.Kind, h.SHA256 = 1, c.cluster, holdKind, ""
+	if release {
+		h.Kind = releaseKind
+	}
+	text, err := encode(h)
+	if err != nil {
+		return fmt.Errorf("%s of %s: %w", h.Kind, h.Archive, err)
+	}
+	if err := c.create(ctx, c.keys.hold(h, suffix), text, false); err != nil {
+		return fmt.Errorf("write %s of %s in %s: %w", h.Kind, h.Archive, c.store.URL(), err)
+	}
+	return nil
+}
+
+// Holds are those of archive id that no release ended and that have not ended by themselves at
+// now, oldest first. A document that is damaged counts as a hold without an end: what it said
+// cannot be known.
+func (c *Catalog) Holds(ctx context.Context, id ID, now time.Time) ([]Hold, error) {
+	var objects []bucket.Object
+	for obj, err := range c.store.List(ctx, c.keys.holds(id)) {
+		if err != nil {
+			return nil, fmt.Errorf("list holds of %s in %s: %w", id, c.store.URL(), err)
+		}
+		objects = append(objects, obj)
+	}
+	return c.holdsOf(ctx, id, objects, now)
+}
+
+func (c *Catalog) holdsOf(ctx context.Context, id ID, objects []bucket.Object, now time.Time) ([]Hold, error) {
+	var out []Hold
+	for _, obj := range objects {
+		h, err := c.hold(ctx, id, obj.Key)
+		switch {
+		case errors.Is(err, bucket.ErrNotExist): // removed since it was listed
+		case err != nil:
+			return nil, err
+		case h.Kind == releaseKind:
+			out = nil
+		default:
+			out = append(out, h)
+		}
+	}
+	return slices.DeleteFunc(out, func(h Hold) bool { return h.Until != nil && !h.Until.After(now) }), nil
+}
+
+// hold reads one. A damaged one is a hold that says so.
+func (c *Catalog) hold(ctx context.Context, id ID, key string) (Hold, error) {
+	text, obj, err := c.store.ReadAll(ctx, key, maxDocument)
+	var h Hold
+	switch {
+	case errors.Is(err, bucket.ErrTooLarge):
+	case err != nil:
+		return h, fmt.Errorf("read hold %q in %s: %w", key, c.store.URL(), err)
+	default:
+		if err := decode(text, &h); err == nil && h.Archive == id && h.Cluster == c.cluster && (h.Kind == holdKind || h.Kind == releaseKind) {
+			return h, nil
+		}
+	}
+	return Hold{Archive: id, Cluster: c.cluster, Kind: holdKind, Reason: "damaged hold " + key, Written: obj.ModTime}, nil
+}
+
+func (k keys) holds(id ID) string { return k.cluster + "/holds/" + string(id) + "/" }
+
+func (k keys) hold(h Hold, suffix string) string {
+	return fmt.Sprintf("%s%s-%s-%s.json", k.holds(h.Archive), h.Written.UTC().Format(stamp), h.Kind, suffix)
+}
+
+// Suffix draws what tells apart documents of the same second; random yields 2 bytes.
+func Suffix(random io.Reader) (string, error) {
+	var b [2]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return "", fmt.Errorf("draw name: %w", err)
+	}
+	return fmt.Sprintf("%x", b), nil
+}
+
+// Accept is a person's word that a mark of an archive is understood, format 1. There is one for an
+// archive at most.
+type Accept struct {
+	Format  int       `json:"format"`
+	Archive ID        `json:"archive"`
+	Cluster string    `json:"cluster"`
+	Reason  string    `json:"reason"`
+	Written time.Time `json:"written"`
+	Tool    Tool      `json:"tool"`
+
+	// SHA256 is taken over the document with this field empty.
+	SHA256 string `json:"sha256"`
+}
+
+// PutAccept writes it. One that is there already is left as it is: nil.
+func (c *Catalog) PutAccept(ctx context.Context, a Accept) error {
+	a.Format, a.Cluster, a.SHA256 = 1, c.cluster, ""
+	text, err := encode(a)
+	if err != nil {
+		return fmt.Errorf("accept %s: %w", a.Archive, err)
+	}
+	if err := c.store.Put(ctx, c.keys.accept(a.Archive), strings.NewReader(string(text)), int64(len(text)), false); err != nil && !errors.Is(err, bucket.ErrExists) {
+		return fmt.Errorf("accept %s in %s: %w", a.Archive, c.store.URL(), err)
+	}
+	return nil
+}
+
+// Accepted says whether somebody accepted archive id. A damaged document accepts nothing.
+func (c *Catalog) Accepted(ctx context.Context, id ID) (bool, error) {
+	text, _, err := c.store.ReadAll(ctx, c.keys.accept(id), maxDocument)
+	if errors.Is(err, bucket.ErrNotExist) || errors.Is(err, bucket.ErrTooLarge) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read accept of %s in %s: %w", id, c.store.URL(), err)
+	}
+	var a Accept
+	return decode(text, &a) == nil && a.Archive == id && a.Cluster == c.cluster, nil
+}
+
+func (k keys) accept(id ID) string { return k.cluster + "/accepts/" + string(id) + ".json" }

@@ -1,0 +1,182 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/etcdsafe/etcdsafe/storage/bucket"
+)
+
+// Inventory is everything that lies in a store under one cluster's name.
+type Inventory struct {
+	Items  []Item          // newest first
+	Probes []bucket.Object // what doctor and prune tried, and could not or did not remove
+	Others []bucket.Object // what is not ours to know; RECOVERY.md is not told
+}
+
+// Item is everything that lies under one id.
+type Item struct {
+	ID       ID
+	Manifest *bucket.Object // nil: what lies here is no archive
+	Archives []bucket.Object
+	Receipts []bucket.Object // by name, so oldest first
+	Holds    []bucket.Object
+	Accept   *bucket.Object
+}
+
+// Bytes is the size of all of it.
+func (it Item) Bytes() (n int64) {
+	for _, obj := range it.objects() {
+		n += obj.Size
+	}
+	return n
+}
+
+// objects are all, in the order in which they are removed: without its manifest an archive is none.
+func (it Item) objects() []bucket.Object {
+	var out []bucket.Object
+	if it.Manifest != nil {
+		out = append(out, *it.Manifest)
+	}
+	out = append(append(append(out, it.Archives...), it.Receipts...), it.Holds...)
+	if it.Accept != nil {
+		out = append(out, *it.Accept)
+	}
+	return out
+}
+
+// Newest is when the store took the youngest of it.
+func (it Item) Newest() (t time.Time) {
+	for _, obj := range it.objects() {
+		if obj.ModTime.After(t) {
+			t = obj.ModTime
+		}
+	}
+	return t
+}
+
+// Inventory lists everything by one LIST.
+func (c *Catalog) Inventory(ctx context.Context) (Inventory, error) {
+	items := map[ID]*Item{}
+	at := func(id ID) *Item {
+		if items[id] == nil {
+			items[id] = &Item{ID: id}
+		}
+		return items[id]
+	}
+	var out Inventory
+	for obj, err := range c.store.List(ctx, c.cluster+"/") {
+		if err != nil {
+			return Inventory{}, fmt.Errorf("list everything of %q in %s: %w", c.cluster, c.store.URL(), err)
+		}
+		folder, id := c.keys.parse(obj.Key)
+		switch {
+		case obj.Key == c.keys.recovery():
+		case folder == ".probe":
+			out.Probes = append(out.Probes, obj)
+		case id == "":
+			out.Others = append(out.Others, obj)
+		case folder == "manifests":
+			at(id).Manifest = &obj
+		case folder == "archives":
+			at(id).Archives = append(at(id).Archives, obj)
+		case folder == "receipts":
+			at(id).Receipts = append(at(id).Receipts, obj)
+		case folder == "holds":
+			at(id).Holds = append(at(id).Holds, obj)
+		case folder == "accepts":
+			at(id).Accept = &obj
+		}
+	}
+	for _, it := range items {
+		out.Items = append(out.Items, *it)
+	}
+	slices.SortFunc(out.Items, func(a, b Item) int { return strings.Compare(string(b.ID), string(a.ID)) })
+	return out, nil
+}
+
+// parse takes an object name apart: its folder, and the id that it is about; "" where it is none of
+// ours.
+func (k keys) parse(key string) (folder string, id ID) {
+	folder, name, _ := strings.Cut(strings.TrimPrefix(key, k.cluster+"/"), "/")
+	switch folder {
+	case "manifests", "accepts":
+		var ok bool
+		if name, ok = strings.CutSuffix(name, ".json"); !ok {
+			return folder, ""
+		}
+	case "archives":
+		name, _, _ = strings.Cut(name, ".")
+	case "receipts", "holds":
+		name, _, _ = strings.Cut(name, "/")
+	default:
+		return folder, ""
+	}
+	id, err := ParseID(name)
+	if err != nil {
+		return folder, ""
+	}
+	return folder, id
+}
+
+// Known is what the documents of one archive say.
+type Known struct {
+	Manifest Manifest
+	Fault    error     // why Manifest cannot be read: ErrCorrupt or ErrFormat
+	Stored   time.Time // when a receipt first gave level stored, since the last failure at it; zero: none
+	Content  time.Time // the same for content
+	Holds    []Hold    // those that last
+	Accepted bool
+}
+
+// Know reads the manifest, receipts, holds and accept of an archive, as its item lists them. The
+// error is of a store that does not answer, or bucket.ErrNotExist where the manifest is gone by now.
+func (c *Catalog) Know(ctx context.Context, it Item, now time.Time) (Known, error) {
+	var k Known
+	var err error
+	k.Manifest, err = c.Manifest(ctx, it.ID)
+	if isPassed(err) {
+		k.Fault, err = err, nil
+	}
+	if err != nil {
+		return k, err
+	}
+	if k.Holds, err = c.holdsOf(ctx, it.ID, it.Holds, now); err != nil {
+		return k, err
+	}
+	if it.Accept != nil {
+		if k.Accepted, err = c.Accepted(ctx, it.ID); err != nil {
+			return k, err
+		}
+	}
+	var receipts []Receipt
+	for _, obj := range it.Receipts {
+		r, err := c.receiptAt(ctx, it.ID, obj.Key)
+		switch {
+		case isPassed(err): // counts for nothing
+		case err != nil:
+			return k, err
+		default:
+			receipts = append(receipts, r)
+		}
+	}
+	k.Stored, k.Content = since(receipts, k.Manifest.SHA256, Stored), since(receipts, k.Manifest.SHA256, Content)
+	return k, nil
+}
+
+// since is when a receipt first gave level or a deeper one, after the last failure at it or below.
+func since(receipts []Receipt, manifestSHA256 string, level Level) (first time.Time) {
+	for _, r := range receipts {
+		switch {
+		case r.ManifestSHA256 != manifestSHA256:
+		case !r.OK && level.AtLeast(r.Level):
+			first = time.Time{}
+		case r.OK && r.Level.AtLeast(level) && first.IsZero():
+			first = r.Finished
+		}
+	}
+	return first
+}
