@@ -89,6 +89,7 @@ var exitCodes = []struct {
 	{etcd.ErrSlow, exitEtcd},
 	{etcd.ErrUnavailable, exitEtcd},
 	{bucket.ErrUnavailable, exitStore},
+	{bucket.ErrNoLock, exitConfig},
 
 	{spool.ErrNoRoom, exitFailed},
 	{spool.ErrFull, exitFailed},

@@ -36,7 +36,7 @@ func (c *cli) pruneCommand() *cobra.Command {
 				return c.simulate()
 			}
 			return c.job(cmd.Context(), &pruneReport{prune.Report{Report: jobs.Report{Job: "prune"}}}, c.prune,
-				settings.Need(&s.Cluster, &s.Stores), policyIsPossible, onlyHasReason)
+				settings.Need(&s.Cluster, &s.Stores), policyIsPossible, onlyHasReason, locksOutlastRuns)
 		},
 	}
 	s.Flags(cmd.Flags(), &s.Common, &s.Store, &s.Job, &s.Prune)
@@ -80,6 +80,15 @@ func onlyHasReason(s *settings.Settings) error {
 	return nil
 }
 
+// locksOutlastRuns refuses locks that would end before the next run lengthens them.
+func locksOutlastRuns(s *settings.Settings) error {
+	extend, interval := s.Prune.ExtendLocks.Get(), s.Prune.Interval.Get()
+	if extend > 0 && interval >= extend {
+		return s.Prune.ExtendLocks.Errorf("locks of %s end before the next run, %s later", extend, interval)
+	}
+	return nil
+}
+
 func (c *cli) prune(ctx context.Context, log *slog.Logger, _ jobs.Progress) (outcome, error) {
 	s := c.set
 	rules, err := policy(s)
@@ -92,7 +101,7 @@ func (c *cli) prune(ctx context.Context, log *slog.Logger, _ jobs.Progress) (out
 		return nil, err
 	}
 	cfg := prune.Config{Cluster: s.Cluster.Get(), Stores: stores, Policy: rules, Reason: s.Prune.Reason.Get(), PlanHash: s.Prune.PlanHash.Get(),
-		GarbageAfter: s.Prune.GarbageAfter.Get(), Between: betweenLists, DryRun: s.DryRun.Get(), Now: c.now, Random: c.random, Log: log}
+		GarbageAfter: s.Prune.GarbageAfter.Get(), Between: betweenLists, ExtendLocks: s.Prune.ExtendLocks.Get(), DryRun: s.DryRun.Get(), Now: c.now, Random: c.random, Log: log}
 	for _, id := range s.Prune.Only.Get() {
 		cfg.Only = append(cfg.Only, catalog.ID(id))
 	}
@@ -123,6 +132,9 @@ func (r *pruneReport) text(t *table) {
 	for _, s := range r.Stores {
 		if s.Error == "" && !r.DryRun {
 			t.line("%s: %d archives removed, %s %s", s.URL, s.Removed, size(s.Bytes), map[bool]string{true: "hidden", false: "freed"}[s.Hidden])
+			if s.Extended > 0 {
+				t.line("%s: %d archives locked for longer", s.URL, s.Extended)
+			}
 		}
 	}
 	if r.PlanHash != "" {

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/etcdsafe/etcdsafe/jobs"
+	"github.com/etcdsafe/etcdsafe/jobs/prune/plan"
+	"github.com/etcdsafe/etcdsafe/storage/bucket"
 	"github.com/etcdsafe/etcdsafe/storage/catalog"
 )
 
@@ -18,7 +20,8 @@ func (p *planned) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var faults []error
+	p.report.Hidden = p.store.Versioned(ctx)
+	faults := p.extend(ctx)
 	for _, id := range ids {
 		if ctx.Err() != nil {
 			return errors.Join(append(faults, context.Cause(ctx))...)
@@ -35,6 +38,27 @@ func (p *planned) apply(ctx context.Context) error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// extend lengthens the lock of what stays.
+func (p *planned) extend(ctx context.Context) (faults []error) {
+	if p.ExtendLocks == 0 {
+		return nil
+	}
+	for _, item := range p.plan.Archives {
+		if item.Verdict != plan.Keep || ctx.Err() != nil {
+			continue
+		}
+		if err := p.store.Lock(ctx, p.lies[item.ID], p.Now().Add(p.ExtendLocks)); err != nil {
+			faults = append(faults, err)
+			if errors.Is(err, bucket.ErrNoLock) {
+				return faults
+			}
+			continue
+		}
+		p.report.Extended++
+	}
+	return faults
 }
 
 // remove removes one archive. One that somebody holds by now stays, and is no fault.
@@ -79,6 +103,11 @@ func (p *planned) clean(ctx context.Context, g *Garbage) error {
 func (p *planned) cleanOne(ctx context.Context, name string) (int64, error) {
 	if id, err := catalog.ParseID(name); err == nil {
 		return p.store.Garbage(ctx, p.lies[id])
+	}
+	for _, u := range p.unfinished {
+		if u.Key+" "+u.ID == name {
+			return 0, p.store.Abort(ctx, u)
+		}
 	}
 	for _, obj := range p.probes {
 		if obj.Key == name {

@@ -29,8 +29,10 @@ type planned struct {
 	failed map[catalog.ID]error // removals
 	gone   map[catalog.ID]bool
 	probes []bucket.Object
-	report StoreReport
-	err    error
+
+	unfinished []bucket.Unfinished
+	report     StoreReport
+	err        error
 }
 
 // make lists, reads and plans. Nothing is changed but for a probe of the store's clock, which a dry
@@ -54,9 +56,41 @@ func (p *planned) make(ctx context.Context) error {
 	if p.plan, err = plan.Make(in); err != nil {
 		return err
 	}
+	if err := p.locks(ctx, &in); err != nil {
+		return err
+	}
 	p.report.PlanHash = p.plan.Hash
-	p.garbage(inventory, now)
+	if err := p.garbage(ctx, inventory, now); err != nil {
+		return err
+	}
 	return p.plan.Err()
+}
+
+// locks asks the store for the locks of what would go, and plans again where there are any: to ask
+// for all would take a call for each archive.
+func (p *planned) locks(ctx context.Context, in *plan.Input) error {
+	locked := map[catalog.ID]time.Time{}
+	for _, item := range p.plan.Archives {
+		if item.Verdict != plan.Remove {
+			continue
+		}
+		until, err := p.store.LockedUntil(ctx, p.lies[item.ID])
+		if err != nil {
+			return err
+		}
+		if !until.IsZero() {
+			locked[item.ID] = until
+		}
+	}
+	if len(locked) == 0 {
+		return nil
+	}
+	for i := range in.Archives {
+		in.Archives[i].LockedUntil = locked[in.Archives[i].ID]
+	}
+	var err error
+	p.plan, err = plan.Make(*in)
+	return err
 }
 
 // list takes stock; where caps decide, twice, since a list that misses the newest would make them
@@ -173,7 +207,7 @@ func archiveOf(it catalog.Item, k catalog.Known) plan.Archive {
 }
 
 // garbage names what belongs to no archive.
-func (p *planned) garbage(inventory catalog.Inventory, now time.Time) {
+func (p *planned) garbage(ctx context.Context, inventory catalog.Inventory, now time.Time) (err error) {
 	for _, it := range inventory.Items {
 		if it.Manifest == nil {
 			p.lies[it.ID] = it
@@ -183,6 +217,13 @@ func (p *planned) garbage(inventory catalog.Inventory, now time.Time) {
 	for _, obj := range inventory.Probes {
 		p.note(obj.Key, "a probe", obj.Size, obj.ModTime, now)
 	}
+	if p.unfinished, err = p.store.Unfinished(ctx); err != nil {
+		return err
+	}
+	for _, u := range p.unfinished {
+		p.note(u.Key+" "+u.ID, "an upload that was never completed", 0, u.Since, now)
+	}
+	return nil
 }
 
 func (p *planned) note(name, what string, bytes int64, since, now time.Time) {

@@ -32,10 +32,12 @@ type Config struct {
 	GarbageAfter time.Duration
 	// Between is the time between the two LISTs on which caps decide.
 	Between time.Duration
-	DryRun  bool
-	Now     func() time.Time
-	Random  io.Reader
-	Log     *slog.Logger
+	// ExtendLocks is for how long, from now, each archive that is kept is locked at least; 0: as it is.
+	ExtendLocks time.Duration
+	DryRun      bool
+	Now         func() time.Time
+	Random      io.Reader
+	Log         *slog.Logger
 }
 
 // Report is what a run planned and did.
@@ -61,8 +63,9 @@ type StoreReport struct {
 	Error    string      `json:"error,omitempty"`
 	PlanHash string      `json:"planHash,omitempty"`
 	Removed  int         `json:"removed"`
-	Bytes    int64       `json:"bytes"`  // that removals took
-	Hidden   bool        `json:"hidden"` // the store keeps versions: they are hidden, not freed
+	Extended int         `json:"extended,omitempty"` // archives that are locked for ExtendLocks
+	Bytes    int64       `json:"bytes"`              // that removals took
+	Hidden   bool        `json:"hidden"`             // the store keeps versions: they are hidden, not freed
 	Garbage  []Garbage   `json:"garbage"`
 }
 

@@ -15,6 +15,16 @@ type Kind struct {
 	Settle func(ctx context.Context, err error) bool
 	// BeforeWrite is gocloud's hook of an upload; retained says that the object is to be locked.
 	BeforeWrite func(as func(any) bool, retained bool) error
+
+	// What some kinds of store can do besides; nil: this one cannot.
+	LockedUntil func(ctx context.Context, key string) (time.Time, error)
+	Lock        func(ctx context.Context, key string, until time.Time) error
+	Versioned   func(ctx context.Context) bool
+	Unfinished  func(ctx context.Context, prefix string) ([]Unfinished, error)
+	Abort       func(ctx context.Context, u Unfinished) error
+	Facts       func(ctx context.Context) []Fact
+	Identity    string // 8 hex digits, different for each who uses the store
+
 	// Parts of 8 MiB are under way at once in one upload; 3 where 0.
 	Parts int
 	// Stall is how long a store may take or give nothing; a minute where 0.

@@ -57,6 +57,8 @@ type Prune struct {
 	SuspectAfter        Set[time.Duration] `split_words:"true" desc:"age at which suspect archives go; unset means never"`
 	MaxRemoved          Set[int64]         `split_words:"true" desc:"most archives to remove at once; unset means half, once there are more than 10; -1 is no limit"`
 	GarbageAfter        Set[time.Duration] `split_words:"true" preset:"24h" positive:"true" desc:"age, by the store's clock, at which what belongs to no archive goes"`
+	ExtendLocks         Set[time.Duration] `split_words:"true" positive:"true" desc:"lock each archive that is kept for at least so long from now, e.g. 14d; S3 with object lock"`
+	Interval            Set[time.Duration] `split_words:"true" positive:"true" desc:"time between two runs of prune: --extend-locks must be longer"`
 	Only                Set[[]string]      `split_words:"true" desc:"remove these archives alone, by id, and ask no rule; needs --reason"`
 	Reason              Set[string]        `split_words:"true" desc:"why, for the log"`
 	PlanHash            Set[string]        `split_words:"true" desc:"carry out the plan with this hash and no other, as a dry run printed it"`

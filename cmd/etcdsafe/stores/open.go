@@ -102,6 +102,8 @@ func (p place) fault(k kind) error {
 	}
 	for name, values := range p.query {
 		switch {
+		case name == "retain" && !slices.Contains(k.params, name):
+			return errors.New("retain: only s3 stores lock objects")
 		case !slices.Contains(k.params, name):
 			return fmt.Errorf("unknown parameter %q%s", name, settings.DidYouMean(name, k.params))
 		case len(values) > 1:

@@ -44,7 +44,7 @@ func openS3(ctx context.Context, p place) (*blob.Bucket, bucket.Kind, error) {
 		EncryptionType: encryption, KMSEncryptionID: key,
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired, // ours, see checksums
 	})
-	return b, bucket.Kind{
+	about := bucket.Kind{
 		Again: passes,
 		Settle: func(ctx context.Context, err error) bool {
 			return sums.settle(ctx, client, p.bucket, p.prefix+".probe/checksum", err)
@@ -61,7 +61,9 @@ func openS3(ctx context.Context, p place) (*blob.Bucket, bucket.Kind, error) {
 			}
 			return nil
 		},
-	}, err //nolint:wrapcheck // Open wraps it
+	}
+	s3More{client, p.bucket, p.prefix}.addTo(ctx, &about)
+	return b, about, err //nolint:wrapcheck // Open wraps it
 }
 
 // sse reads how the store is to encrypt: AES256, aws:kms, or aws:kms:KEY.
