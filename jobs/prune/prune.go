@@ -100,7 +100,7 @@ func (r *run) do(ctx context.Context) error {
 	}
 	var plans []*planned
 	for _, store := range r.Stores {
-		p := &planned{run: r, store: store.Pruner(), report: StoreReport{URL: store.URL(), Result: jobs.OK, Garbage: []Garbage{}}}
+		p := &planned{run: r, store: catalog.NewPruner(store), report: StoreReport{URL: store.URL(), Result: jobs.OK, Garbage: []Garbage{}}}
 		p.err = p.make(ctx)
 		plans = append(plans, p)
 	}

@@ -88,6 +88,9 @@ func (r *run) publish(ctx context.Context, m catalog.Manifest, t *taken) error {
 	var faults []error
 	for i, store := range r.Stores {
 		r.report.store(store.URL(), ends[i].err)
+		for _, note := range store.Notes() {
+			r.report.Warnings = append(r.report.Warnings, store.URL()+": "+note)
+		}
 		if ends[i].err != nil {
 			faults = append(faults, ends[i].err)
 			continue

@@ -85,7 +85,12 @@ func openFolder(t *testing.T, dir string) *catalog.Catalog {
 
 func openBlob(t *testing.T, b *blob.Bucket, url string) *catalog.Catalog {
 	t.Helper()
-	store := bucket.New(b, url, bucket.Kind{})
+	return openKind(t, b, url, bucket.Kind{})
+}
+
+func openKind(t *testing.T, b *blob.Bucket, url string, kind bucket.Kind) *catalog.Catalog {
+	t.Helper()
+	store := bucket.New(b, url, kind)
 	t.Cleanup(func() { _ = store.Close() })
 	c, err := catalog.Open(store, "prod")
 	if err != nil {

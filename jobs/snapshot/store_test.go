@@ -276,6 +276,26 @@ func TestACommitWhoseAnswerWasLostCounts(t *testing.T) {
 	}
 }
 
+// TestAReportSaysHowAStoreSettled: a store that wants uploads in another way says so once.
+func TestAReportSaysHowAStoreSettled(t *testing.T) {
+	t.Parallel()
+	_, r := small(t)
+	settled := false
+	s := newLiarStore(t, r)
+	s.stored = func(_ string, data []byte) ([]byte, error) {
+		if !settled {
+			return nil, errBroken
+		}
+		return data, nil
+	}
+	settle := func(context.Context, error) string { settled = true; return "settled on md5" }
+	r.Stores = []*catalog.Catalog{openKind(t, blob.NewBucket(s), "liar://store", bucket.Kind{Settle: settle})}
+	report, _ := r.taken()
+	if want := []string{"liar://store: settled on md5"}; !slices.Equal(report.Warnings, want) {
+		t.Errorf("warnings %q, want %q", report.Warnings, want)
+	}
+}
+
 func TestOtherBytesInAManifestsPlaceAreAConflict(t *testing.T) {
 	t.Parallel()
 	c, _ := small(t)

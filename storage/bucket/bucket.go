@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +26,9 @@ type Bucket struct {
 	url    string
 	broken error
 	closed atomic.Bool
+
+	mu    sync.Mutex
+	notes []string
 }
 
 // New returns a Bucket that owns b from now on. rawURL is only for people to read, and is kept
@@ -40,6 +45,22 @@ func Broken(rawURL string, err error) *Bucket {
 
 // URL returns the bucket's URL as Redact leaves it: fit for logs, reports and errors.
 func (b *Bucket) URL() string { return b.url }
+
+// Notes is what a person should know of how the store is used, such as the checksums it settled on:
+// each once, in the order in which it was found out.
+func (b *Bucket) Notes() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.notes)
+}
+
+func (b *Bucket) note(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !slices.Contains(b.notes, text) {
+		b.notes = append(b.notes, text)
+	}
+}
 
 // Close releases the store. Readers that are still open should be closed first.
 func (b *Bucket) Close() error {
@@ -67,7 +88,11 @@ func (b *Bucket) Stat(ctx context.Context, key string) (Object, error) {
 	}
 	var a *blob.Attributes
 	err := b.persist(ctx, func() (err error) {
-		if a, err = b.blob.Attributes(ctx, key); err != nil {
+		err = b.within(ctx, func(ctx context.Context) (err error) {
+			a, err = b.blob.Attributes(ctx, key)
+			return err
+		})
+		if err != nil {
 			return b.lookupFault(ctx, key, err)
 		}
 		return nil
@@ -166,7 +191,10 @@ func (b *Bucket) list(ctx context.Context, prefix string, see func(Object) bool)
 
 func (b *Bucket) listPage(ctx context.Context, token []byte, prefix string) (page []*blob.ListObject, next []byte, err error) {
 	err = b.persist(ctx, func() error {
-		page, next, err = b.blob.ListPage(ctx, token, pageSize, &blob.ListOptions{Prefix: prefix})
+		err := b.within(ctx, func(ctx context.Context) (err error) {
+			page, next, err = b.blob.ListPage(ctx, token, pageSize, &blob.ListOptions{Prefix: prefix})
+			return err
+		})
 		if err != nil {
 			return fault(ctx, err)
 		}
@@ -182,7 +210,11 @@ func (b *Bucket) lookupFault(ctx context.Context, key string, err error) error {
 	if gcerrors.Code(err) != gcerrors.NotFound {
 		return fault(ctx, err)
 	}
-	page, _, listErr := b.blob.ListPage(ctx, blob.FirstPageToken, 1, &blob.ListOptions{Prefix: key})
+	var page []*blob.ListObject
+	listErr := b.within(ctx, func(ctx context.Context) (err error) {
+		page, _, err = b.blob.ListPage(ctx, blob.FirstPageToken, 1, &blob.ListOptions{Prefix: key})
+		return err
+	})
 	if listErr != nil {
 		return fault(ctx, listErr)
 	}

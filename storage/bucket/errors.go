@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"gocloud.dev/gcerrors"
 )
 
 // The errors that callers act on. When the caller's context has ended, an error wraps that
@@ -75,11 +73,4 @@ func schemeBefore(text string) string {
 
 func isSchemeRune(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '+'
-}
-
-// isExists tells whether a create-only write met an object: every gocloud driver says so by
-// FailedPrecondition.
-func isExists(err error) bool {
-	code := gcerrors.Code(err)
-	return code == gcerrors.FailedPrecondition || code == gcerrors.AlreadyExists
 }

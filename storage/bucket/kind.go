@@ -3,6 +3,8 @@ package bucket
 import (
 	"context"
 	"time"
+
+	"gocloud.dev/gcerrors"
 )
 
 // Kind is what a kind of store knows of itself. The zero value is a store that never gives a
@@ -10,9 +12,11 @@ import (
 type Kind struct {
 	// Again says of a store's error whether the same call may well succeed a little later.
 	Again func(error) bool
-	// Settle is told of an upload that failed for good, and says whether the store will be written to
-	// in another way from now on.
-	Settle func(ctx context.Context, err error) bool
+	// Taken says of a store's error that a create met an object; by gocloud's code where nil.
+	Taken func(error) bool
+	// Settle is told of an upload that failed for good. Where the store will be written to in another
+	// way from now on, it says in which, for people to read; else "".
+	Settle func(ctx context.Context, err error) string
 	// BeforeWrite is gocloud's hook of an upload; retained says that the object is to be locked.
 	BeforeWrite func(as func(any) bool, retained bool) error
 
@@ -29,6 +33,18 @@ type Kind struct {
 	Parts int
 	// Stall is how long a store may take or give nothing; a minute where 0.
 	Stall time.Duration
+	// Pause is the first one between two tries of a call; half a second where 0.
+	Pause time.Duration
+}
+
+// taken tells whether a create-only write met an object. Every gocloud driver says so by
+// FailedPrecondition, and that of Google says it of other refusals too.
+func (k Kind) taken(err error) bool {
+	if k.Taken != nil {
+		return k.Taken(err)
+	}
+	code := gcerrors.Code(err)
+	return code == gcerrors.FailedPrecondition || code == gcerrors.AlreadyExists
 }
 
 func (k Kind) parts() int {
@@ -43,4 +59,11 @@ func (k Kind) stall() time.Duration {
 		return time.Minute
 	}
 	return k.Stall
+}
+
+func (k Kind) pause() time.Duration {
+	if k.Pause <= 0 {
+		return 500 * time.Millisecond
+	}
+	return k.Pause
 }

@@ -11,8 +11,9 @@ import (
 // Remover may delete objects, which a Bucket cannot. Who takes snapshots never makes one.
 type Remover struct{ b *Bucket }
 
-// Remover returns what deletes from b.
-func (b *Bucket) Remover() Remover { return Remover{b} }
+// NewRemover returns what deletes from b. It is no method of Bucket: who is given one cannot delete
+// by it.
+func NewRemover(b *Bucket) Remover { return Remover{b} }
 
 // Remove deletes an object. One that is not there is removed already: nil. On a store that keeps
 // versions it only hides.

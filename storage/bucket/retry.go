@@ -22,7 +22,7 @@ func (b *Bucket) persist(ctx context.Context, call func() error) error {
 			return struct{}{}, backoff.Permanent(err)
 		}
 		return struct{}{}, err
-	}, backoff.WithBackOff(pauses()), backoff.WithMaxTries(tries), backoff.WithMaxElapsedTime(0))
+	}, backoff.WithBackOff(b.kind.pauses()), backoff.WithMaxTries(tries), backoff.WithMaxElapsedTime(0))
 	var last *backoff.PermanentError
 	if errors.As(err, &last) {
 		return last.Unwrap()
@@ -30,12 +30,9 @@ func (b *Bucket) persist(ctx context.Context, call func() error) error {
 	return err
 }
 
-// firstPause is a variable for tests.
-var firstPause = 500 * time.Millisecond
-
-func pauses() backoff.BackOff {
+func (k Kind) pauses() backoff.BackOff {
 	p := backoff.NewExponentialBackOff()
-	p.InitialInterval, p.Multiplier, p.RandomizationFactor, p.MaxInterval = firstPause, 2, 0.5, 10*time.Second
+	p.InitialInterval, p.Multiplier, p.RandomizationFactor, p.MaxInterval = k.pause(), 2, 0.5, 10*time.Second
 	return p
 }
 

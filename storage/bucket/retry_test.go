@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
@@ -20,21 +21,13 @@ var errBusy = errors.New("busy")
 func patient(t *testing.T, s oddStore) *Bucket {
 	t.Helper()
 	b := odd(t, s)
-	b.kind = Kind{Again: func(err error) bool { return errors.Is(err, errBusy) }, Stall: 100 * time.Millisecond}
-	quick(t)
+	b.kind = Kind{Again: func(err error) bool { return errors.Is(err, errBusy) }, Stall: 100 * time.Millisecond, Pause: time.Millisecond}
 	return b
-}
-
-// quick leaves out the pauses between tries.
-func quick(t *testing.T) {
-	before := firstPause
-	firstPause = time.Millisecond
-	t.Cleanup(func() { firstPause = before })
 }
 
 func TestABusyStoreIsAskedAgain(t *testing.T) {
 	for failures, want := range map[int]error{0: nil, 1: nil, tries - 1: nil, tries: errBusy} {
-		left := failures
+		left, putting := failures, false
 		fail := func() error {
 			if left--; left >= 0 {
 				return errBusy
@@ -48,6 +41,9 @@ func TestABusyStoreIsAskedAgain(t *testing.T) {
 		}
 		b = patient(t, oddStore{
 			attributes: func() (*driver.Attributes, error) {
+				if putting {
+					return nil, fs.ErrNotExist
+				}
 				if err := fail(); err != nil {
 					return nil, err
 				}
@@ -89,7 +85,7 @@ func TestABusyStoreIsAskedAgain(t *testing.T) {
 			},
 		}
 		for name, call := range calls {
-			left = failures
+			left, putting = failures, name == "Put"
 			if err := call(); !errors.Is(err, want) || want != nil && !errors.Is(err, ErrUnavailable) {
 				t.Errorf("%s after %d failures: %v, want %v", name, failures, err, want)
 			}
@@ -110,9 +106,12 @@ func TestPutSettlesWithTheStore(t *testing.T) {
 	asked := 0
 	b := patient(t, oddStore{writer: func(context.Context) (driver.Writer, error) { asked++; return nil, errors.New("no checksum") }})
 	told := 0
-	b.kind.Settle = func(context.Context, error) bool { told++; return told == 1 }
+	b.kind.Settle = func(context.Context, error) string { told++; return "by checksums" }
 	if err := b.Put(t.Context(), "new", bytes.NewReader(nil), 0, false); err == nil || asked != 2 || told != 1 {
 		t.Errorf("Put = %v after %d tries, settled %d times; want two tries and once", err, asked, told)
+	}
+	if got := b.Notes(); !slices.Equal(got, []string{"by checksums"}) {
+		t.Errorf("Notes = %q, want how the store settled", got)
 	}
 }
 

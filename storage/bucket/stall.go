@@ -27,6 +27,22 @@ func newWatch(ctx context.Context, patient time.Duration) (context.Context, *wat
 	return ctx, &watch{timer: time.AfterFunc(patient, func() { cancel(errStalled) }), patient: patient, cancel: cancel}
 }
 
+// within gives a small question of a call as long as a store may be silent, for the call's own
+// client may ask for ever. A store that never gives a second chance is waited for: a folder that is
+// large takes its time.
+func (b *Bucket) within(ctx context.Context, ask func(context.Context) error) error {
+	if b.kind.Again == nil {
+		return ask(ctx)
+	}
+	asking, line := newWatch(ctx, b.kind.stall())
+	defer line.stop()
+	err := ask(asking)
+	if err != nil && errors.Is(context.Cause(asking), errStalled) && ctx.Err() == nil {
+		return errStalled
+	}
+	return err
+}
+
 func (w *watch) move() { w.timer.Reset(w.patient) }
 
 // rest stops the clock until the next move: it is not the store that is waited for.

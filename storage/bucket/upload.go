@@ -24,10 +24,11 @@ const (
 var errSource = errors.New("source broke off")
 
 // Upload stores r under key. r must yield exactly size bytes and then io.EOF. A key that is
-// taken is ErrExists. After an error nothing is visible under key that was not there before,
-// with one exception that no client can rule out: a store whose answer was lost, or no longer
-// waited for, may have done it. So after ErrUnavailable or a cancel that came once r had ended,
-// the object may be there, and then it is whole.
+// taken is ErrExists, and it may be our own bytes that took it, where the store's answer was lost.
+// After any other error nothing is visible under key that was not there before, with one exception
+// that no client can rule out: a store whose answer was lost, or no longer waited for, may have
+// done it. So after ErrUnavailable or a cancel that came once r had ended, the object may be
+// there, and then it is whole.
 //
 // An error of r comes back in the chain as it is, not marked as the store's. One byte too few
 // is io.ErrUnexpectedEOF. Upload does not touch r after it has returned.
@@ -43,10 +44,15 @@ func (b *Bucket) Put(ctx context.Context, key string, src io.ReaderAt, size int6
 		return b.uploadOnce(ctx, key, io.NewSectionReader(src, 0, size), size, retained)
 	}
 	err := b.persist(ctx, put)
-	if errors.Is(err, ErrUnavailable) && ctx.Err() == nil && b.kind.Settle != nil && b.kind.Settle(ctx, err) {
-		err = b.persist(ctx, put)
+	if !errors.Is(err, ErrUnavailable) || ctx.Err() != nil || b.kind.Settle == nil {
+		return err
 	}
-	return err
+	settled := b.kind.Settle(ctx, err)
+	if settled == "" {
+		return err
+	}
+	b.note(settled)
+	return b.persist(ctx, put)
 }
 
 func (b *Bucket) uploadOnce(ctx context.Context, key string, r io.Reader, size int64, retained bool) error {
@@ -60,7 +66,7 @@ func (b *Bucket) uploadOnce(ctx context.Context, key string, r io.Reader, size i
 }
 
 func (b *Bucket) upload(ctx context.Context, key string, r io.Reader, size int64, retained bool) error {
-	inFlight := int64(b.kind.parts() * partSize(size))
+	inFlight := min(size, int64(b.kind.parts()*partSize(size)))
 	writing, line := newWatch(ctx, b.kind.stall()+time.Duration(inFlight/floorBytes)*time.Second)
 	defer line.stop()
 	src := &source{r: r, size: size, ended: ctx.Err, cancel: line.stop, moved: line.move}
@@ -80,10 +86,23 @@ func (b *Bucket) upload(ctx context.Context, key string, r io.Reader, size int64
 		return unavailable(fmt.Errorf("store took %d of %d bytes for the whole", src.n, size))
 	case err == nil:
 		return nil
-	case ctx.Err() == nil && isExists(err) && !b.closed.Load(): // gocloud calls closed a failed precondition too
+	case ctx.Err() == nil && b.kind.taken(err) && !b.closed.Load(): // gocloud calls closed a failed precondition too
+		return ErrExists
+	case b.again(ctx, unavailable(err)) && b.isThere(ctx, key):
 		return ErrExists
 	}
 	return fault(ctx, err)
+}
+
+// isThere says, after the line broke, whether the key is taken by now: by us, and the answer was
+// lost; or by another, and the store hung up on us instead of answering while we sent.
+func (b *Bucket) isThere(ctx context.Context, key string) bool {
+	there := false
+	err := b.within(ctx, func(ctx context.Context) (err error) {
+		there, err = b.blob.Exists(ctx, key)
+		return err
+	})
+	return err == nil && there
 }
 
 func (b *Bucket) beforeWrite(retained bool) func(as func(any) bool) error {

@@ -38,6 +38,9 @@ func (c *Catalog) Cluster() string { return c.cluster }
 // URL is the store's, safe to print.
 func (c *Catalog) URL() string { return c.store.URL() }
 
+// Notes is what a person should know of how the store is used.
+func (c *Catalog) Notes() []string { return c.store.Notes() }
+
 // Entry is one archive as the LIST of manifests tells it.
 type Entry struct {
 	ID      ID

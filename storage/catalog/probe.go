@@ -79,7 +79,7 @@ func (c *Catalog) tryGet(ctx context.Context, key string) error {
 }
 
 func (c *Catalog) tryDelete(ctx context.Context, key string) error {
-	if err := c.store.Remover().Remove(ctx, key); err != nil {
+	if err := bucket.NewRemover(c.store).Remove(ctx, key); err != nil {
 		return err
 	}
 	if _, err := c.store.Stat(ctx, key); err == nil {

@@ -22,8 +22,8 @@ type Pruner struct {
 	remover bucket.Remover
 }
 
-// Pruner returns what removes from c's store.
-func (c *Catalog) Pruner() Pruner { return Pruner{c, c.store.Remover()} }
+// NewPruner returns what removes from c's store.
+func NewPruner(c *Catalog) Pruner { return Pruner{c, bucket.NewRemover(c.store)} }
 
 // Remove removes an archive and all that belongs to it: its manifest first, so that it is none from
 // then on, whatever comes. Just before, hold and manifest are looked at once more: the error wraps

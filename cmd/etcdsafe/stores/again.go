@@ -30,6 +30,12 @@ func passes(err error) bool {
 	return lineBroke(err)
 }
 
+// taken says whether a create met an object.
+func taken(err error) bool {
+	status, code := answered(err)
+	return status == http.StatusPreconditionFailed || status == http.StatusConflict && code == "BlobAlreadyExists"
+}
+
 // answered is the HTTP status and the error code that a store gave, 0 where it gave none.
 func answered(err error) (status int, code string) {
 	var s3 *awshttp.ResponseError

@@ -28,13 +28,13 @@ func openAzure(ctx context.Context, p place) (*blob.Bucket, bucket.Kind, error) 
 	}
 	client, err := p.azureClient(&container.ClientOptions{ClientOptions: azcore.ClientOptions{
 		Transport: &http.Client{Transport: transport},
-		Retry:     policy.RetryOptions{MaxRetries: 2, RetryDelay: time.Second, MaxRetryDelay: 5 * time.Second},
+		Retry:     policy.RetryOptions{MaxRetries: 2, RetryDelay: cmp.Or(p.pause, time.Second), MaxRetryDelay: cmp.Or(p.pause, 5*time.Second)},
 	}})
 	if err != nil {
 		return nil, bucket.Kind{}, err
 	}
 	b, err := azureblob.OpenBucket(ctx, client, nil)
-	return b, bucket.Kind{Again: passes}, err //nolint:wrapcheck // Open wraps it
+	return b, bucket.Kind{Again: passes, Taken: taken}, err //nolint:wrapcheck // Open wraps it
 }
 
 func (p place) azureClient(options *container.ClientOptions) (*container.Client, error) {

@@ -21,6 +21,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	tmtypes "github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
@@ -108,25 +109,25 @@ func (s sum) set(req *smithyhttp.Request) error {
 }
 
 // settle looks for a mode that the store takes, once, after it refused an upload with err: by one
-// small object under key, which is overwritten. It says whether another mode is in force now.
-func (c *checksums) settle(ctx context.Context, client *s3.Client, name, key string, err error) bool {
+// small object under key, which is overwritten. It says which mode is in force now, or "".
+func (c *checksums) settle(ctx context.Context, client *s3.Client, name, key string, err error) string {
 	if !refused(err) {
-		return false
+		return ""
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.auto || c.settled {
-		return false
+		return ""
 	}
 	c.settled = true
 	before := c.mode
 	for _, mode := range slices.DeleteFunc(order(), func(m string) bool { return m == before }) {
 		if probe(ctx, client, name, key, sums()[mode]) {
 			c.mode = mode
-			return true
+			return "checksum=auto settled on " + mode + ": an upload with " + before + " was refused"
 		}
 	}
-	return false
+	return ""
 }
 
 // refused says whether a store took offence at the request itself, as it does at a checksum that is
@@ -136,8 +137,17 @@ func refused(err error) bool {
 	if !errors.As(err, &answer) {
 		return false
 	}
+	var api smithy.APIError
+	if errors.As(err, &api) && slices.Contains(strangers(), api.ErrorCode()) {
+		return false
+	}
 	code := answer.HTTPStatusCode()
 	return code == http.StatusBadRequest || code == http.StatusLengthRequired || code == http.StatusNotImplemented
+}
+
+// strangers are what S3 calls, by the same status, those that it does not know.
+func strangers() []string {
+	return []string{"AuthorizationHeaderMalformed", "ExpiredToken", "IllegalLocationConstraintException", "InvalidToken", "TokenRefreshRequired"}
 }
 
 // probe writes an object by s and reads it back.

@@ -27,9 +27,9 @@ func TestRealStoresKeepTheSuite(t *testing.T) {
 			var n atomic.Int64
 			buckettest.Suite(t, func(t *testing.T) *bucket.Bucket {
 				if strings.HasPrefix(url, "file:") {
-					return open(t, "file://"+t.TempDir())
+					return mustOpen(t, "file://"+t.TempDir())
 				}
-				return open(t, prefixed(url, fmt.Sprintf("team/p%d", n.Add(1))))
+				return mustOpen(t, prefixed(url, fmt.Sprintf("team/p%d", n.Add(1))))
 			})
 		})
 	}
@@ -38,7 +38,7 @@ func TestRealStoresKeepTheSuite(t *testing.T) {
 // prefixed adds a prefix to a URL that has none.
 func prefixed(url, prefix string) string { return strings.Replace(url, "?", "/"+prefix+"?", 1) }
 
-func open(t *testing.T, url string) *bucket.Bucket {
+func mustOpen(t *testing.T, url string) *bucket.Bucket {
 	t.Helper()
 	b, err := Open(t.Context(), url, os.Getenv)
 	if err != nil {

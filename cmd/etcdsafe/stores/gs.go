@@ -2,10 +2,12 @@ package stores
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
+	"cloud.google.com/go/storage"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/gcsblob"
 	"gocloud.dev/gcp"
@@ -37,7 +39,17 @@ func openGS(ctx context.Context, p place) (*blob.Bucket, bucket.Kind, error) {
 		options.ClientOptions = append(options.ClientOptions, option.WithEndpoint(strings.TrimSuffix(endpoint, "/")+"/storage/v1/"))
 	}
 	b, err := gcsblob.OpenBucket(ctx, &gcp.HTTPClient{Client: *client}, p.bucket, options)
-	return b, bucket.Kind{Again: passes}, err //nolint:wrapcheck // Open wraps it
+	if err != nil {
+		return nil, bucket.Kind{}, err //nolint:wrapcheck // Open wraps it
+	}
+	var google *storage.Client
+	if !b.As(&google) {
+		return nil, bucket.Kind{}, errors.New("gocloud's Google driver hides its client")
+	}
+	// Else it asks a busy store for as long as its context lives, and bucket never comes to know. A
+	// part of a large upload is tried again all the same, for half a minute.
+	google.SetRetry(storage.WithPolicy(storage.RetryNever))
+	return b, bucket.Kind{Again: passes, Taken: taken}, nil
 }
 
 func (p place) gsClient(ctx context.Context, plain *http.Client) (*http.Client, error) {

@@ -17,7 +17,7 @@ func tune(t *http.Transport) {
 	t.DialContext = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext
 	t.TLSHandshakeTimeout = 10 * time.Second
 	t.ResponseHeaderTimeout = time.Minute
-	t.ExpectContinueTimeout = time.Second
+	t.ExpectContinueTimeout = 5 * time.Second // a store that refuses hangs up on who does not wait
 	t.IdleConnTimeout = 30 * time.Second
 	t.MaxIdleConnsPerHost = 32
 	t.ForceAttemptHTTP2 = true

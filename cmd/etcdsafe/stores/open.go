@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"gocloud.dev/blob"
 
@@ -33,8 +34,15 @@ func kinds() map[string]kind {
 	}
 }
 
+// pace is how patient a store's client is. The zero one is for use; tests hurry.
+type pace struct {
+	pause time.Duration      // the longest between two tries of the cloud's own client
+	about func(*bucket.Kind) // has the last word
+}
+
 // place is a URL taken apart.
 type place struct {
+	pace
 	url    *url.URL
 	bucket string
 	prefix string // ends in a slash, unless it is empty
@@ -51,17 +59,24 @@ func Check(rawURL string) error {
 // Open opens the store that rawURL names; the caller closes it. Only a folder is looked at yet: one
 // that is not there, or not to be written, is bucket.ErrUnavailable. Other errors wrap ErrURL.
 func Open(ctx context.Context, rawURL string, getenv func(string) string) (*bucket.Bucket, error) {
+	return open(ctx, rawURL, getenv, pace{})
+}
+
+func open(ctx context.Context, rawURL string, getenv func(string) string, pace pace) (*bucket.Bucket, error) {
 	p, k, err := parse(rawURL)
 	if err != nil {
 		return nil, err
 	}
-	p.getenv = getenv
+	p.getenv, p.pace = getenv, pace
 	b, about, err := k.open(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", bucket.Redact(rawURL), err)
 	}
 	if p.prefix != "" {
 		b = blob.PrefixedBucket(b, p.prefix)
+	}
+	if pace.about != nil {
+		pace.about(&about)
 	}
 	return bucket.New(b, rawURL, about), nil
 }

@@ -45,8 +45,8 @@ func openS3(ctx context.Context, p place) (*blob.Bucket, bucket.Kind, error) {
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired, // ours, see checksums
 	})
 	about := bucket.Kind{
-		Again: passes,
-		Settle: func(ctx context.Context, err error) bool {
+		Again: passes, Taken: taken,
+		Settle: func(ctx context.Context, err error) string {
 			return sums.settle(ctx, client, p.bucket, p.prefix+".probe/checksum", err)
 		},
 		BeforeWrite: func(as func(any) bool, retained bool) error {
@@ -106,7 +106,7 @@ func (p place) s3Client(ctx context.Context, sums *checksums) (*s3.Client, error
 	options := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(tune)),
 		config.WithRetryer(func() aws.Retryer {
-			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 3, 5*time.Second })
+			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 3, cmp.Or(p.pause, 5*time.Second) })
 		}),
 	}
 	if ca != nil {

@@ -40,7 +40,7 @@ type Ask struct{ Method, URI string }
 
 // A rule is a lie and how often it was due.
 type rule struct {
-	ask   Ask
+	fits  func(*http.Request) bool
 	nth   int
 	lie   Lie
 	count int
@@ -49,6 +49,11 @@ type rule struct {
 // Liar stands before a store's endpoint until the test ends. It listens at the store's own
 // address, on another port: fake-gcs-server answers to one name alone.
 func Liar(t testing.TB, endpoint string) *LyingProxy {
+	t.Helper()
+	return liar(t, endpoint, (*httptest.Server).Start)
+}
+
+func liar(t testing.TB, endpoint string, start func(*httptest.Server)) *LyingProxy {
 	t.Helper()
 	upstream, err := url.Parse(endpoint)
 	if err != nil {
@@ -68,7 +73,7 @@ func Liar(t testing.TB, endpoint string) *LyingProxy {
 	server := &httptest.Server{Listener: ln, Config: &http.Server{
 		Handler: l, ErrorLog: silent(), BaseContext: func(net.Listener) context.Context { return ctx },
 	}}
-	server.Start()
+	start(server)
 	t.Cleanup(func() {
 		stop() // ends stalls, for which Close would wait
 		server.Close()
@@ -79,9 +84,15 @@ func Liar(t testing.TB, endpoint string) *LyingProxy {
 // Lie makes the n-th request that fits ask, counted from now, have its answer changed; with
 // n = 0 each. Of several lies that are due for a request the one told first is taken.
 func (l *LyingProxy) Lie(ask Ask, n int, lie Lie) {
+	l.LieWhen(func(r *http.Request) bool { return ask.fits(request(r)) }, n, lie)
+}
+
+// LieWhen is Lie for what an Ask cannot tell, such as a header. Only one call to fits is made at a
+// time, none after the test, and fits leaves the body alone.
+func (l *LyingProxy) LieWhen(fits func(*http.Request) bool, n int, lie Lie) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.rules = append(l.rules, &rule{ask: ask, nth: n, lie: lie})
+	l.rules = append(l.rules, &rule{fits: fits, nth: n, lie: lie})
 }
 
 // Honest ends all lies.
@@ -112,7 +123,7 @@ func (l *LyingProxy) Hosts() []string {
 
 // ServeHTTP is for net/http.
 func (l *LyingProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	lie := l.note(Request{r.Method, r.Host, r.RequestURI})
+	lie := l.note(r)
 	if lie.instead != nil {
 		_, _ = io.Copy(io.Discard, r.Body) // else the client may not listen yet, and its going away is not seen
 		lie.instead(w, r)
@@ -122,13 +133,13 @@ func (l *LyingProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // note records a request and says which lie is due: the zero one for none.
-func (l *LyingProxy) note(r Request) Lie {
+func (l *LyingProxy) note(r *http.Request) Lie {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.seen = append(l.seen, r)
+	l.seen = append(l.seen, request(r))
 	var due Lie
 	for _, rule := range slices.Backward(l.rules) { // the first is looked at last, and stays
-		if !rule.ask.fits(r) {
+		if !rule.fits(r) {
 			continue
 		}
 		if rule.count++; rule.nth == 0 || rule.nth == rule.count {
@@ -137,6 +148,8 @@ func (l *LyingProxy) note(r Request) Lie {
 	}
 	return due
 }
+
+func request(r *http.Request) Request { return Request{r.Method, r.Host, r.RequestURI} }
 
 func (a Ask) fits(r Request) bool {
 	if a.Method != "" && a.Method != r.Method {

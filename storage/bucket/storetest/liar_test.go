@@ -2,9 +2,12 @@ package storetest
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -274,5 +277,41 @@ func TestLiarStandsBeforeAzurite(t *testing.T) {
 	l.Lie(Ask{"GET", "/a/1"}, 0, Flip(0))
 	if got, err := getAzure(t.Context(), c, container, "a/1"); got != "eata" || err != nil {
 		t.Errorf("get: %q, %v", got, err)
+	}
+}
+
+func TestLiarTLSIsKnownByItsOwnCA(t *testing.T) {
+	s := Versitygw(t)
+	l, ca := LiarTLS(t, s.Endpoint)
+	text, err := os.ReadFile(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(text)
+	for name, test := range map[string]struct {
+		roots *x509.CertPool
+		want  bool
+	}{"its own": {pool, true}, "another": {x509.NewCertPool(), false}} {
+		client := httpClient(t)
+		client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: test.roots, MinVersion: tls.VersionTLS12}
+		resp, err := client.Get(l.Endpoint + "/healthz")
+		if (err == nil) != test.want {
+			t.Errorf("by %s CA: %v", name, err)
+		}
+		if err == nil {
+			resp.Body.Close()
+		}
+	}
+}
+
+func TestALieByAHeader(t *testing.T) {
+	s := Versitygw(t)
+	f := newLied(t, s)
+	f.l.LieWhen(func(r *http.Request) bool { return r.Header.Get("X-Amz-Meta-A") != "" }, 0, Answer(501, S3Error("NotImplemented")))
+	mustPutS3(t, f.c, f.bucket, "plain", object)
+	in := &s3.PutObjectInput{Bucket: &f.bucket, Key: aws.String("marked"), Metadata: map[string]string{"a": "b"}}
+	if _, err := f.c.PutObject(t.Context(), in); status(err) != 501 {
+		t.Errorf("put with the header = %v, want 501", err)
 	}
 }
