@@ -31,7 +31,7 @@ func (c *cli) listCommand() *cobra.Command {
 			return stopped(ctx, c.list(ctx))
 		},
 	}
-	s.Flags(cmd.Flags(), &s.Common, &s.Store)
+	s.Flags(cmd.Flags(), &s.Common, &s.Store, &s.Past)
 	return cmd
 }
 

@@ -35,7 +35,7 @@ func (c *cli) openEach(ctx context.Context, urls settings.URLs, errorf func(stri
 	var out catalog.Stores
 	var faults []error
 	for _, u := range urls {
-		store, err := stores.Open(ctx, u.Full(), c.getenv)
+		store, err := c.openStore(ctx, u.Full())
 		if errors.Is(err, bucket.ErrUnavailable) {
 			faults = append(faults, err)
 			store, err = bucket.Broken(u.Full(), err), nil
@@ -54,6 +54,14 @@ func (c *cli) openEach(ctx context.Context, urls settings.URLs, errorf func(stri
 		return nil, shut, errors.Join(faults...)
 	}
 	return out, shut, nil
+}
+
+// openStore opens it as it was, where somebody asks for that.
+func (c *cli) openStore(ctx context.Context, rawURL string) (*bucket.Bucket, error) {
+	if c.set.At.IsSet() {
+		return stores.OpenAt(ctx, rawURL, c.set.At.Get())
+	}
+	return stores.Open(ctx, rawURL, c.getenv)
 }
 
 // getenv looks into the environment that main gave.

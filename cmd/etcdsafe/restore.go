@@ -32,7 +32,7 @@ func (c *cli) restoreCommand() *cobra.Command {
 			return c.job(cmd.Context(), &restoreReport{restore.Report{Report: jobs.Report{Job: "restore"}}}, c.restore(what, file), checks...)
 		},
 	}
-	s.Flags(cmd.Flags(), &s.Common, &s.Store, &s.Job, &s.Etcd, &s.Keys, &s.Spool, &s.Restore)
+	s.Flags(cmd.Flags(), &s.Common, &s.Store, &s.Job, &s.Etcd, &s.Keys, &s.Spool, &s.Past, &s.Restore)
 	return cmd
 }
 

@@ -31,7 +31,7 @@ func (c *cli) showCommand() *cobra.Command {
 			return stopped(ctx, c.show(ctx, args[0]))
 		},
 	}
-	s.Flags(cmd.Flags(), &s.Common, &s.Store)
+	s.Flags(cmd.Flags(), &s.Common, &s.Store, &s.Past)
 	return cmd
 }
 

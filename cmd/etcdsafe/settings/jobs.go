@@ -68,6 +68,11 @@ type Prune struct {
 	Size                Set[Bytes]         `split_words:"true" preset:"100Mi" desc:"with --simulate: size of an archive"`
 }
 
+// Past is what commands have that can read a store as it was.
+type Past struct {
+	At Set[time.Time] `split_words:"true" desc:"read the stores as they were at this time, by the versions that they keep (S3); e.g. 2026-01-02T15:04:05Z"`
+}
+
 // Hold is what hold, release and accept have.
 type Hold struct {
 	Reason Set[string]    `split_words:"true" desc:"why, for whoever meets the archive later"`
@@ -82,6 +87,7 @@ type Copy struct {
 
 func (*Copy) concern()     {}
 func (*Hold) concern()     {}
+func (*Past) concern()     {}
 func (*Prune) concern()    {}
 func (*Snapshot) concern() {}
 func (*Verify) concern()   {}

@@ -11,6 +11,7 @@ type Settings struct {
 	Etcd
 	Keys
 	Spool
+	Past
 	Snapshot Snapshot
 	Verify   Verify
 	Restore  Restore
