@@ -34,12 +34,17 @@ func (c *cli) doctorCommand() *cobra.Command {
 func (c *cli) doctorStoreCommand() *cobra.Command {
 	s := c.set
 	cmd := &cobra.Command{
-		Use:   "store",
+		Use:   "store [URL]...",
 		Short: "what this identity may do in each store, and what the store lacks",
 		Long: "doctor store writes, reads, lists and removes one small object under <cluster>/.probe/, by which it tells\n" +
 			"what this identity may do. It changes nothing else, and no configuration of a bucket, ever.",
-		Args: args(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args: args(0, 100),
+		RunE: func(cmd *cobra.Command, urls []string) error {
+			if len(urls) > 0 { // as if --stores had named them
+				if err := cmd.Flags().Set("stores", strings.Join(urls, ",")); err != nil {
+					return usageError(err)
+				}
+			}
 			if err := c.load(settings.Need(&s.Cluster, &s.Stores), clusterIsValid, storesAreKnown, reportHasFolder); err != nil {
 				return err
 			}
@@ -109,6 +114,9 @@ func (c *cli) examine(ctx context.Context, store *catalog.Catalog) (examined, er
 		if errors.Join(job.needs...) == nil {
 			e.Jobs = append(e.Jobs, job.name)
 		}
+	}
+	for _, note := range store.Notes() {
+		e.Facts = append(e.Facts, bucket.Fact{Name: "note", Value: note})
 	}
 	if r.Dated {
 		e.Facts = append(e.Facts, clockFact(r.Skew))

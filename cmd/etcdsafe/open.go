@@ -35,7 +35,7 @@ func (c *cli) openEach(ctx context.Context, urls settings.URLs, errorf func(stri
 	var out catalog.Stores
 	var faults []error
 	for _, u := range urls {
-		store, err := c.openStore(ctx, u.Full())
+		store, err := c.openStore(ctx, u.Full(), len(urls))
 		if errors.Is(err, bucket.ErrUnavailable) {
 			faults = append(faults, err)
 			store, err = bucket.Broken(u.Full(), err), nil
@@ -57,11 +57,11 @@ func (c *cli) openEach(ctx context.Context, urls settings.URLs, errorf func(stri
 }
 
 // openStore opens it as it was, where somebody asks for that.
-func (c *cli) openStore(ctx context.Context, rawURL string) (*bucket.Bucket, error) {
+func (c *cli) openStore(ctx context.Context, rawURL string, beside int) (*bucket.Bucket, error) {
 	if c.set.At.IsSet() {
 		return stores.OpenAt(ctx, rawURL, c.set.At.Get())
 	}
-	return stores.Open(ctx, rawURL, c.getenv)
+	return stores.Open(ctx, rawURL, c.getenv, beside)
 }
 
 // getenv looks into the environment that main gave.

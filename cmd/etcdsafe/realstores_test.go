@@ -78,6 +78,13 @@ func TestOneSnapshotGoesToFourStoresAtOnce(t *testing.T) {
 		}
 	}
 	u.ok(t, "restore", "latest", "--data-dir", "data", "--endpoints", "127.0.0.1:1")
+	d := u.ok(t, "doctor", "store")
+	for i := range urls {
+		if got := d.field(t, fmt.Sprintf("%d.jobs.2", i)); got != "prune" {
+			t.Errorf("doctor's last job in store %d is %q, want prune\n%v", i, got, d)
+		}
+	}
+	u.ok(t, "prune", "--keep-last", "1")
 }
 
 // readFiles is all that lies in a folder, one after the other.

@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -24,6 +25,10 @@ var (
 
 // unavailable marks what a store said as its own fault.
 func unavailable(err error) error {
+	var authority x509.UnknownAuthorityError
+	if errors.As(err, &authority) {
+		return fmt.Errorf("%w: its certificate is signed by a CA that is not known here (?ca=FILE in the store's URL names one): %w", ErrUnavailable, storeError{err})
+	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, storeError{err})
 }
 

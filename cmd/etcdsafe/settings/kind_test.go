@@ -167,7 +167,8 @@ func TestPairsAndTimes(t *testing.T) {
 	})
 	checkKind[time.Time](t, about{}, []kindCase{
 		{"2026-01-02T15:04:05Z", "2026-01-02 15:04:05 +0000 UTC", ""},
-		{"2026-01-02", "", `"2026-01-02" is not a time`},
+		{"2026-01-02", "2026-01-02 23:59:59 +0000 UTC", ""},
+		{"2026-13-02", "", `"2026-13-02" is not a time`},
 		{"", "", "is not a time"},
 	})
 }

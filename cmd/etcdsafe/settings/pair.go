@@ -52,9 +52,12 @@ func parseTime(g given) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
+	if day, err := time.Parse(time.DateOnly, s); err == nil {
+		return day.AddDate(0, 0, 1).Add(-time.Second), nil // its end, in UTC
+	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%q is not a time such as 2026-01-02T15:04:05Z", s)
+		return time.Time{}, fmt.Errorf("%q is not a time such as 2026-01-02T15:04:05Z, nor a date such as 2026-01-02", s)
 	}
 	return t, nil
 }

@@ -40,7 +40,7 @@ func prefixed(url, prefix string) string { return strings.Replace(url, "?", "/"+
 
 func mustOpen(t *testing.T, url string) *bucket.Bucket {
 	t.Helper()
-	b, err := Open(t.Context(), url, os.Getenv)
+	b, err := Open(t.Context(), url, os.Getenv, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

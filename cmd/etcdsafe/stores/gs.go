@@ -28,9 +28,9 @@ func openGS(ctx context.Context, p place) (*blob.Bucket, bucket.Kind, error) {
 	if err != nil {
 		return nil, bucket.Kind{}, err
 	}
-	client := &http.Client{Transport: transport}
+	client, credentials := &http.Client{Transport: transport}, []byte(nil)
 	if !p.is("anonymous") {
-		if client, err = p.gsClient(ctx, client); err != nil {
+		if client, credentials, err = p.gsClient(ctx, client); err != nil {
 			return nil, bucket.Kind{}, err
 		}
 	}
@@ -49,14 +49,17 @@ func openGS(ctx context.Context, p place) (*blob.Bucket, bucket.Kind, error) {
 	// Else it asks a busy store for as long as its context lives, and bucket never comes to know. A
 	// part of a large upload is tried again all the same, for half a minute.
 	google.SetRetry(storage.WithPolicy(storage.RetryNever))
-	return b, bucket.Kind{Again: passes, Taken: taken}, nil
+	about := bucket.Kind{Again: passes, Taken: taken}
+	gsMore{google, p.bucket}.addTo(&about, credentials)
+	return b, about, nil
 }
 
-func (p place) gsClient(ctx context.Context, plain *http.Client) (*http.Client, error) {
+// gsClient also returns the credentials' file, where there is one.
+func (p place) gsClient(ctx context.Context, plain *http.Client) (*http.Client, []byte, error) {
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, plain)
 	credentials, err := google.FindDefaultCredentials(ctx, gsScope)
 	if err != nil {
-		return nil, fmt.Errorf("google credentials: %w", err)
+		return nil, nil, fmt.Errorf("google credentials: %w", err)
 	}
-	return &http.Client{Transport: &oauth2.Transport{Source: credentials.TokenSource, Base: plain.Transport}}, nil
+	return &http.Client{Transport: &oauth2.Transport{Source: credentials.TokenSource, Base: plain.Transport}}, credentials.JSON, nil
 }

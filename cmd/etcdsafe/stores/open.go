@@ -57,10 +57,14 @@ func Check(rawURL string) error {
 }
 
 // Open opens the store that rawURL names; the caller closes it. Only a folder is looked at yet: one
-// that is not there, or not to be written, is bucket.ErrUnavailable. Other errors wrap ErrURL.
-func Open(ctx context.Context, rawURL string, getenv func(string) string) (*bucket.Bucket, error) {
-	return open(ctx, rawURL, getenv, pace{})
+// that is not there, or not to be written, is bucket.ErrUnavailable. Other errors wrap ErrURL. beside
+// is how many stores are written at the same time: what they hold in memory is shared among them.
+func Open(ctx context.Context, rawURL string, getenv func(string) string, beside int) (*bucket.Bucket, error) {
+	return open(ctx, rawURL, getenv, pace{about: func(k *bucket.Kind) { k.Parts = min(3, max(1, allParts/beside)) }})
 }
+
+// allParts of 8 MiB are in memory at once, over all stores.
+const allParts = 6
 
 func open(ctx context.Context, rawURL string, getenv func(string) string, pace pace) (*bucket.Bucket, error) {
 	p, k, err := parse(rawURL)
