@@ -168,7 +168,10 @@ func (r *run) fill(ctx context.Context, g gap) error {
 	defer sealed.Close() //nolint:errcheck // its bytes are stored or given up
 	var faults []error
 	for _, store := range g.to {
-		_, err := store.Publish(ctx, m, text, sealed.File(), catalog.Steps{})
+		err := store.Marks(ctx, from, m.ID) // first: there is no moment at which prune could come between
+		if err == nil {
+			_, err = store.Publish(ctx, m, text, sealed.File(), catalog.Steps{})
+		}
 		faults = append(faults, r.note(gap{g.id, catalog.Stores{store}}, from.URL(), m.Archive.Bytes, err))
 	}
 	return errors.Join(faults...)

@@ -114,6 +114,31 @@ func Suffix(random io.Reader) (string, error) {
 	return fmt.Sprintf("%x", b), nil
 }
 
+// Marks brings the holds and the accept of archive id from another store, byte for byte. Those that
+// are here already stay as they are.
+func (c *Catalog) Marks(ctx context.Context, from *Catalog, id ID) error {
+	keys := []string{from.keys.accept(id)}
+	for obj, err := range from.store.List(ctx, from.keys.holds(id)) {
+		if err != nil {
+			return fmt.Errorf("list holds of %s in %s: %w", id, from.store.URL(), err)
+		}
+		keys = append(keys, obj.Key)
+	}
+	for _, key := range keys {
+		text, _, err := from.store.ReadAll(ctx, key, maxDocument)
+		if errors.Is(err, bucket.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read mark %q in %s: %w", key, from.store.URL(), err)
+		}
+		if err := c.store.Put(ctx, key, strings.NewReader(string(text)), int64(len(text)), false); err != nil && !errors.Is(err, bucket.ErrExists) {
+			return fmt.Errorf("write mark %q in %s: %w", key, c.store.URL(), err)
+		}
+	}
+	return nil
+}
+
 // Accept is a person's word that a mark of an archive is understood, format 1. There is one for an
 // archive at most.
 type Accept struct {
