@@ -41,10 +41,10 @@ type Restore struct {
 type Prune struct {
 	KeepLast            Set[int64]         `split_words:"true" desc:"keep so many of the newest archives; -1 keeps all"`
 	KeepHourly          Set[int64]         `split_words:"true" desc:"keep the newest archive of each of so many hours that have one"`
-	KeepDaily           Set[int64]         `split_words:"true" desc:"the same for days"`
-	KeepWeekly          Set[int64]         `split_words:"true" desc:"the same for ISO weeks"`
-	KeepMonthly         Set[int64]         `split_words:"true" desc:"the same for months"`
-	KeepYearly          Set[int64]         `split_words:"true" desc:"the same for years"`
+	KeepDaily           Set[int64]         `split_words:"true" desc:"keep the newest archive of each of so many days that have one"`
+	KeepWeekly          Set[int64]         `split_words:"true" desc:"keep the newest archive of each of so many ISO weeks that have one"`
+	KeepMonthly         Set[int64]         `split_words:"true" desc:"keep the newest archive of each of so many months that have one"`
+	KeepYearly          Set[int64]         `split_words:"true" desc:"keep the newest archive of each of so many years that have one"`
 	KeepWithin          Set[time.Duration] `split_words:"true" desc:"keep what is not older than this before the newest archive"`
 	KeepMin             Set[int64]         `split_words:"true" preset:"3" desc:"the floor: so many of the newest archives always stay"`
 	MaxCount            Set[int64]         `split_words:"true" desc:"most archives to keep, whatever the rules say"`
