@@ -123,7 +123,7 @@ func TestAByteFlippedBehindTheGatewayIsFound(t *testing.T) {
 	}
 	for _, level := range []string{"stored", "content"} {
 		r := u.exits(t, exitIntegrity, "verify", "latest", "--level", level)
-		for _, said := range []string{id, "s3://" + name, "corrupt"} {
+		for _, said := range []string{id, "s3://" + name, "object archives/" + id, "corrupt"} {
 			if !strings.Contains(r.stderr, said) {
 				t.Errorf("level %s does not name %q\n%v", level, said, r)
 			}

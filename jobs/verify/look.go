@@ -29,14 +29,14 @@ func (r *run) look(ctx context.Context, store *catalog.Catalog, m catalog.Manife
 	}
 	defer body.Close() //nolint:errcheck // a reader's Close
 	if obj.Size != m.Archive.Bytes {
-		return fmt.Errorf("object has %d bytes, the manifest says %d: %w", obj.Size, m.Archive.Bytes, archive.ErrCorrupt)
+		return fmt.Errorf("object %s has %d bytes, the manifest says %d: %w", m.Archive.Object, obj.Size, m.Archive.Bytes, archive.ErrCorrupt)
 	}
 	if r.Level == catalog.Stored {
 		return r.stored(body, m)
 	}
 	facts, err := r.content(ctx, body, m)
 	if err != nil {
-		return err
+		return fmt.Errorf("object %s: %w", m.Archive.Object, err)
 	}
 	if m.Snapshot.Keys < 0 || facts.Keys < 0 {
 		r.report.Warnings = append(r.report.Warnings, fmt.Sprintf("archive %s: keys and HashKV are not known, and were not compared", m.ID))
@@ -48,7 +48,7 @@ func (r *run) look(ctx context.Context, store *catalog.Catalog, m catalog.Manife
 // stored compares length and SHA-256.
 func (r *run) stored(body io.Reader, m catalog.Manifest) error {
 	if _, err := io.Copy(r.Progress.Count("read", m.Archive.Bytes), m.Expect().Sealed(body)); err != nil {
-		return fmt.Errorf("read archive: %w", err)
+		return fmt.Errorf("object %s: read archive: %w", m.Archive.Object, err)
 	}
 	return nil
 }
