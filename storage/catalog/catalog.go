@@ -89,14 +89,15 @@ func (c *Catalog) ManifestText(ctx context.Context, id ID) (Manifest, []byte, er
 	return m, text, err
 }
 
-// PutArchive uploads the sealed bytes of archive id, which several goroutines may read at once. It exists only after Commit. Where bytes lie
-// under that name already, nil: an answer may have been lost, and whoever reads back will see
+// putArchive uploads the sealed bytes of archive id. It exists only after commit. Where bytes lie
+// under that name already, taken: an answer may have been lost, and whoever reads back will see
 // whose they are.
-func (c *Catalog) PutArchive(ctx context.Context, id ID, codecs []string, sealed io.ReaderAt, size int64) error {
-	if err := c.store.Put(ctx, c.keys.archive(id, codecs), sealed, size, true); err != nil && !errors.Is(err, bucket.ErrExists) {
-		return fmt.Errorf("store archive %s in %s: %w", id, c.store.URL(), err)
+func (c *Catalog) putArchive(ctx context.Context, id ID, codecs []string, sealed io.ReaderAt, size int64) (taken bool, err error) {
+	err = c.store.Put(ctx, c.keys.archive(id, codecs), sealed, size, true)
+	if taken = errors.Is(err, bucket.ErrExists); err != nil && !taken {
+		return false, fmt.Errorf("store archive %s in %s: %w", id, c.store.URL(), err)
 	}
-	return nil
+	return taken, nil
 }
 
 // OpenArchive reads the sealed bytes of archive id from the store. The caller closes.

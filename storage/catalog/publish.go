@@ -2,9 +2,13 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/etcdsafe/etcdsafe/storage/archive"
+	"github.com/etcdsafe/etcdsafe/storage/bucket"
 )
 
 // Steps is told what Publish has done so far, one call each, in this order. Nil is told nothing.
@@ -20,15 +24,21 @@ func tell(step func()) {
 
 // Publish makes m's archive exist in the store: uploads sealed, which several goroutines may read
 // at once, reads back what the store now holds, and writes RECOVERY.md, where there is none, and
-// then text, the manifest. Where bytes lie there already, they must be these. Written is when the
+// then text, the manifest. Where bytes lie there already, they must be these, else the
+// error wraps ErrConflict; where the store gives back others than it took, archive.ErrCorrupt. Written is when the
 // store took the archive, by its own clock. After an error the archive is not listed, unless it
 // was before.
 func (c *Catalog) Publish(ctx context.Context, m Manifest, text []byte, sealed io.ReaderAt, steps Steps) (written time.Time, err error) {
-	if err := c.PutArchive(ctx, m.ID, m.Codecs, sealed, m.Archive.Bytes); err != nil {
+	taken, err := c.putArchive(ctx, m.ID, m.Codecs, sealed, m.Archive.Bytes)
+	if err != nil {
 		return time.Time{}, err
 	}
 	tell(steps.Stored)
-	if written, err = c.readBack(ctx, m); err != nil {
+	written, err = c.readBack(ctx, m)
+	switch {
+	case taken && errors.Is(err, archive.ErrCorrupt): // not ours, and whole for all that we know
+		return time.Time{}, fmt.Errorf("store archive %s in %s: %w", m.ID, c.store.URL(), ErrConflict)
+	case err != nil:
 		return time.Time{}, err
 	}
 	tell(steps.ReadBack)
@@ -45,6 +55,9 @@ func (c *Catalog) Publish(ctx context.Context, m Manifest, text []byte, sealed i
 // readBack compares what the store gives with what was promised.
 func (c *Catalog) readBack(ctx context.Context, m Manifest) (time.Time, error) {
 	body, obj, err := c.OpenArchive(ctx, m.ID, m.Codecs)
+	if errors.Is(err, bucket.ErrNotExist) {
+		return time.Time{}, fmt.Errorf("store said that it took it: %w: %w", err, archive.ErrCorrupt)
+	}
 	if err != nil {
 		return time.Time{}, err
 	}
