@@ -90,6 +90,7 @@ var exitCodes = []struct {
 	{etcd.ErrUnavailable, exitEtcd},
 	{bucket.ErrUnavailable, exitStore},
 	{bucket.ErrNoLock, exitConfig},
+	{bucket.ErrVanished, exitStore},
 
 	{spool.ErrNoRoom, exitFailed},
 	{spool.ErrFull, exitFailed},

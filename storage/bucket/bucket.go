@@ -219,7 +219,7 @@ func (b *Bucket) lookupFault(ctx context.Context, key string, err error) error {
 		return fault(ctx, listErr)
 	}
 	if len(page) > 0 && page[0].Key == key {
-		return fault(ctx, fmt.Errorf("listed, yet not to be had: %w", err))
+		return fault(ctx, fmt.Errorf("%w: %w", ErrVanished, err))
 	}
 	return ErrNotExist
 }

@@ -17,6 +17,9 @@ var (
 	ErrExists = errors.New("object exists")
 	// ErrTooLarge says that an object is larger than the caller is ready to hold.
 	ErrTooLarge = errors.New("object too large")
+	// ErrVanished says that an object is listed and yet not to be had: it was removed and the listing
+	// is old, or it is refused. ErrUnavailable stands beside it.
+	ErrVanished = errors.New("listed, yet not to be had")
 	// ErrUnavailable marks every other fault of the store itself: out of reach, denied, full,
 	// broken, closed. Test for it before context.DeadlineExceeded: a store's client may have run
 	// into a deadline of its own, and then the chain holds both.

@@ -56,6 +56,7 @@ func (c *Catalog) Find(ctx context.Context, name string, asOf time.Time) (Found,
 	var passed []Passed
 	var recent []Manifest
 	var found *Found
+	var gone error
 	for i, e := range entries {
 		if !asOf.IsZero() && e.ID.Time().After(asOf) {
 			continue // not what is asked for
@@ -75,6 +76,11 @@ func (c *Catalog) Find(ctx context.Context, name string, asOf time.Time) (Found,
 			found = &Found{Manifest: m, Passed: passed}
 		case err == nil:
 		case errors.Is(err, bucket.ErrNotExist): // removed since it was listed
+		case errors.Is(err, bucket.ErrVanished): // or before that
+			gone = err
+			if found == nil {
+				passed = append(passed, Passed{ID: e.ID, Why: err})
+			}
 		case isPassed(err):
 			passed = append(passed, Passed{ID: e.ID, Why: err})
 		default:
@@ -83,6 +89,9 @@ func (c *Catalog) Find(ctx context.Context, name string, asOf time.Time) (Found,
 	}
 	if err := interleaved(recent); err != nil {
 		return Found{}, fmt.Errorf("choose %s of %q in %s: %w", name, c.cluster, c.store.URL(), err)
+	}
+	if found == nil && gone != nil { // perhaps none may be read
+		return Found{Passed: passed}, gone
 	}
 	if found == nil {
 		return Found{Passed: passed}, fmt.Errorf("choose %s of %q in %s, %d archives: %w", name, c.cluster, c.store.URL(), len(entries), ErrNone)
