@@ -108,7 +108,7 @@ func (s sum) set(req *smithyhttp.Request) error {
 	return nil
 }
 
-// settle looks for a mode that the store takes, once, after it refused an upload with err: by one
+// settle looks for a mode that the store takes, until it has found one, after it refused an upload with err: by one
 // small object under key, which is overwritten. It says which mode is in force now, or "".
 func (c *checksums) settle(ctx context.Context, client *s3.Client, name, key string, err error) string {
 	if !refused(err) {
@@ -119,11 +119,10 @@ func (c *checksums) settle(ctx context.Context, client *s3.Client, name, key str
 	if !c.auto || c.settled {
 		return ""
 	}
-	c.settled = true
 	before := c.mode
 	for _, mode := range slices.DeleteFunc(order(), func(m string) bool { return m == before }) {
 		if probe(ctx, client, name, key, sums()[mode]) {
-			c.mode = mode
+			c.mode, c.settled = mode, true
 			return "checksum=auto settled on " + mode + ": an upload with " + before + " was refused"
 		}
 	}
