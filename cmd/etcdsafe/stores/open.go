@@ -91,7 +91,11 @@ func parse(rawURL string) (place, kind, error) {
 		return place{}, kind{}, fmt.Errorf("%s: no URL: %w", bucket.Redact(rawURL), ErrURL)
 	}
 	k, ok := kinds()[u.Scheme]
-	p := place{url: u, bucket: u.Host, query: u.Query()}
+	query, err := url.ParseQuery(u.RawQuery) // u.Query would drop what it cannot read
+	if err != nil {
+		return place{}, kind{}, fmt.Errorf("%s: its query cannot be read: %w", bucket.Redact(rawURL), ErrURL)
+	}
+	p := place{url: u, bucket: u.Host, query: query}
 	if prefix := strings.Trim(u.Path, "/"); prefix != "" && u.Scheme != "file" {
 		p.prefix = prefix + "/"
 	}
