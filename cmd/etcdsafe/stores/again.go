@@ -21,6 +21,8 @@ func passes(err error) bool {
 	switch status, code := answered(err); {
 	case status == http.StatusOK: // S3 says 200 before it knows, and tells the fault inside
 		return code != ""
+	case code == "NoSuchUpload": // its parts are made one already, by a try whose answer was lost
+		return true
 	case status == http.StatusConflict:
 		return code == "ConditionalRequestConflict" || code == "OperationAborted"
 	case status != 0:

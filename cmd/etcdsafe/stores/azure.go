@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -27,7 +29,7 @@ func openAzure(ctx context.Context, p place) (*blob.Bucket, bucket.Kind, error) 
 		return nil, bucket.Kind{}, err
 	}
 	client, err := p.azureClient(&container.ClientOptions{ClientOptions: azcore.ClientOptions{
-		Transport: &http.Client{Transport: transport},
+		Transport: &http.Client{Transport: transport, CheckRedirect: stay},
 		Retry:     policy.RetryOptions{MaxRetries: 2, RetryDelay: cmp.Or(p.pause, time.Second), MaxRetryDelay: cmp.Or(p.pause, 5*time.Second)},
 	}})
 	if err != nil {
@@ -58,6 +60,10 @@ func (p place) azureClient(options *container.ClientOptions) (*container.Client,
 		}
 		return container.NewClientWithSharedKeyCredential(endpoint, shared, options)
 	case token != "":
+		// Else each error of a request could quote it, in pieces that no longer look like a URL's.
+		if _, err := url.ParseQuery(token); err != nil || strings.ContainsFunc(token, unicode.IsSpace) {
+			return nil, errors.New("AZURE_STORAGE_SAS_TOKEN is no token of SAS")
+		}
 		return container.NewClientWithNoCredential(endpoint+"?"+token, options)
 	}
 	identity, err := azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: options.ClientOptions})

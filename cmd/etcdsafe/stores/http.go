@@ -23,6 +23,10 @@ func tune(t *http.Transport) {
 	t.ForceAttemptHTTP2 = true
 }
 
+// stay keeps a client from following a redirect. By one a PUT becomes a GET, whose success says
+// nothing of the object, and a signature is good for one host alone.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
 // transport is a tuned one, with the store's own CA where one is named.
 func (p place) transport() (*http.Transport, error) {
 	t := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -123,7 +124,12 @@ func (p place) s3Client(ctx context.Context, sums *checksums) (*s3.Client, error
 	if cfg.Region == "" {
 		return nil, errors.New("no region: add ?region= to the URL, or set AWS_REGION")
 	}
+	buildable, ok := cfg.HTTPClient.(*awshttp.BuildableClient)
+	if !ok {
+		return nil, fmt.Errorf("AWS configuration: HTTP client is a %T", cfg.HTTPClient)
+	}
 	return s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.HTTPClient = &http.Client{Transport: buildable.GetTransport(), CheckRedirect: stay}
 		o.UsePathStyle = p.is("path_style")
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 		o.APIOptions = append(o.APIOptions, sums.install)
