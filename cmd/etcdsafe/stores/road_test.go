@@ -130,6 +130,9 @@ func (s shop) hurried(t *testing.T, url string, about func(*bucket.Kind)) *bucke
 	return b
 }
 
+// parted is the size of an object that each store gets in three parts; S3's gets none in two.
+const parted = 16<<20 + 1
+
 // putting, getting and listing are the requests that do so. Google's names no key where it puts.
 func (r *road) putting(key string) storetest.Ask {
 	if r.scheme == "gs" {
@@ -159,6 +162,17 @@ func (s shop) answer(status int, code string) storetest.Lie {
 		return storetest.Answer(status, fmt.Sprintf(`{"error":{"code":%d,"message":"a lie","errors":[{"reason":%q}]}}`, status, code))
 	}
 	return storetest.Answer(status, storetest.S3Error(code))
+}
+
+// stored says that an object was stored, and nothing is.
+func (s shop) stored() storetest.Lie {
+	switch s.scheme {
+	case "gs":
+		return storetest.Answer(200, `{"kind":"storage#object","name":"x","bucket":"x","size":"1"}`)
+	case "azblob":
+		return storetest.Answer(201, "")
+	}
+	return storetest.Answer(200, "")
 }
 
 // wantUnavailable is the end of every case that fails: the store's fault, and no secret in it.
