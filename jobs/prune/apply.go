@@ -20,6 +20,7 @@ func (p *planned) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.Log.Debug("removal begun", "store", p.report.URL)
 	p.report.Hidden = p.store.Versioned(ctx)
 	faults := p.extend(ctx)
 	for _, id := range ids {
@@ -30,6 +31,7 @@ func (p *planned) apply(ctx context.Context) error {
 			faults = append(faults, err)
 		}
 	}
+	p.Log.Debug("archives removed", "store", p.report.URL)
 	for i := range p.report.Garbage {
 		if g := &p.report.Garbage[i]; g.Result == due && ctx.Err() == nil {
 			if err := p.clean(ctx, g); err != nil {
@@ -63,9 +65,9 @@ func (p *planned) extend(ctx context.Context) (faults []error) {
 
 // remove removes one archive. One that somebody holds by now stays, and is no fault.
 func (p *planned) remove(ctx context.Context, id catalog.ID) error {
-	bytes, err := p.store.Remove(ctx, p.lies[id], p.known[id].Manifest.SHA256, p.Now())
-	p.report.Bytes += bytes
 	log := p.Log.With("archive", id, "store", p.report.URL)
+	bytes, err := p.store.Remove(ctx, p.lies[id], p.known[id].Manifest.SHA256, p.early(), func() { log.Debug("manifest removed") })
+	p.report.Bytes += bytes
 	switch {
 	case errors.Is(err, catalog.ErrHeld), errors.Is(err, catalog.ErrChanged):
 		p.failed[id] = err
@@ -102,7 +104,7 @@ func (p *planned) clean(ctx context.Context, g *Garbage) error {
 
 func (p *planned) cleanOne(ctx context.Context, name string) (int64, error) {
 	if id, err := catalog.ParseID(name); err == nil {
-		return p.store.Garbage(ctx, p.lies[id])
+		return p.store.Garbage(ctx, p.lies[id], p.early())
 	}
 	for _, u := range p.unfinished {
 		if u.Key+" "+u.ID == name {

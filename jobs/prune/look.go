@@ -29,6 +29,7 @@ type planned struct {
 	failed map[catalog.ID]error // removals
 	gone   map[catalog.ID]bool
 	probes []bucket.Object
+	ahead  time.Duration // our clock's, of the store's
 
 	unfinished []bucket.Unfinished
 	report     StoreReport
@@ -46,6 +47,7 @@ func (p *planned) make(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.ahead = max(0, p.Now().Sub(now))
 	if err := p.read(ctx, inventory); err != nil {
 		return err
 	}
@@ -92,6 +94,9 @@ func (p *planned) locks(ctx context.Context, in *plan.Input) error {
 	p.plan, err = plan.Make(*in)
 	return err
 }
+
+// early is the time by the clock that is behind, ours or the store's: by that holds end.
+func (p *planned) early() time.Time { return p.Now().Add(-p.ahead) }
 
 // list takes stock; where caps decide, twice, since a list that misses the newest would make them
 // cut an older one.
@@ -150,7 +155,7 @@ func (p *planned) read(ctx context.Context, inventory catalog.Inventory) error {
 	for range readers {
 		wait.Go(func() {
 			for it := range work {
-				k, err := p.store.Know(ctx, it, p.Now())
+				k, err := p.store.Know(ctx, it, p.early())
 				mu.Lock()
 				switch {
 				case errors.Is(err, bucket.ErrNotExist): // removed since it was listed
@@ -209,7 +214,7 @@ func archiveOf(it catalog.Item, k catalog.Known) plan.Archive {
 // garbage names what belongs to no archive.
 func (p *planned) garbage(ctx context.Context, inventory catalog.Inventory, now time.Time) (err error) {
 	for _, it := range inventory.Items {
-		if it.Manifest == nil {
+		if it.Garbage() {
 			p.lies[it.ID] = it
 			p.note(string(it.ID), "no manifest", it.Bytes(), it.Newest(), now)
 		}

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -35,13 +36,23 @@ func (it Item) Bytes() (n int64) {
 	return n
 }
 
-// objects are all, in the order in which they are removed: without its manifest an archive is none.
+// Garbage says whether what lies here belongs to no archive. What people said of an id is none: the
+// archive may come.
+func (it Item) Garbage() bool {
+	return it.Manifest == nil && len(it.Archives)+len(it.Receipts) > 0
+}
+
 func (it Item) objects() []bucket.Object {
 	var out []bucket.Object
 	if it.Manifest != nil {
 		out = append(out, *it.Manifest)
 	}
-	out = append(append(append(out, it.Archives...), it.Receipts...), it.Holds...)
+	return slices.Concat(out, it.Archives, it.Receipts, it.marks())
+}
+
+// marks are what people said.
+func (it Item) marks() []bucket.Object {
+	out := slices.Clone(it.Holds)
 	if it.Accept != nil {
 		out = append(out, *it.Accept)
 	}
@@ -156,7 +167,7 @@ func (c *Catalog) Know(ctx context.Context, it Item, now time.Time) (Known, erro
 	for _, obj := range it.Receipts {
 		r, err := c.receiptAt(ctx, it.ID, obj.Key)
 		switch {
-		case isPassed(err): // counts for nothing
+		case isPassed(err), errors.Is(err, bucket.ErrNotExist): // counts for nothing
 		case err != nil:
 			return k, err
 		default:

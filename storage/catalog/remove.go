@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,10 +27,12 @@ type Pruner struct {
 func NewPruner(c *Catalog) Pruner { return Pruner{c, bucket.NewRemover(c.store)} }
 
 // Remove removes an archive and all that belongs to it: its manifest first, so that it is none from
-// then on, whatever comes. Just before, hold and manifest are looked at once more: the error wraps
-// ErrHeld, or ErrChanged where the manifest is not the one that was decided on. It returns the bytes
-// that the archive and its documents took; what an error leaves is garbage, for a later run.
-func (p Pruner) Remove(ctx context.Context, it Item, manifestSHA256 string, now time.Time) (int64, error) {
+// then on, whatever comes; unlisted is told, unless it is nil. Just before, hold and manifest are
+// looked at once more: the error wraps ErrHeld, or ErrChanged where the manifest is not the one that
+// was decided on. One that is gone by now is removed already, and its rest left to whoever did that.
+// It returns the bytes that the archive and its documents took; what an error leaves is garbage, for
+// a later run.
+func (p Pruner) Remove(ctx context.Context, it Item, manifestSHA256 string, now time.Time, unlisted func()) (int64, error) {
 	holds, err := p.Holds(ctx, it.ID, now)
 	if err != nil {
 		return 0, err
@@ -39,18 +42,36 @@ func (p Pruner) Remove(ctx context.Context, it Item, manifestSHA256 string, now 
 	}
 	m, err := p.Manifest(ctx, it.ID)
 	switch {
-	case errors.Is(err, bucket.ErrNotExist): // another prune was here; its rest is ours to remove
+	case errors.Is(err, bucket.ErrNotExist): // what lies there by now may be a copy under way
+		return 0, nil
 	case err != nil:
 		return 0, err
 	case m.SHA256 != manifestSHA256:
 		return 0, fmt.Errorf("archive %s in %s: %w", it.ID, p.URL(), ErrChanged)
 	}
-	return p.removeAll(ctx, it)
+	freed, err := p.removeEach(ctx, it.ID, []bucket.Object{*it.Manifest})
+	if err != nil {
+		return freed, err
+	}
+	tell(unlisted)
+	rest, err := p.removeRest(ctx, it, it.marks())
+	return freed + rest, err
 }
 
-// Garbage removes what lies under an id without a manifest. Just before, the manifest is asked for
-// by its name, since a list may miss it: where it is there after all, ErrChanged.
-func (p Pruner) Garbage(ctx context.Context, it Item) (int64, error) {
+// Garbage removes the bytes and receipts that lie under an id without a manifest, and what people
+// said of it, unless a hold lasts at now: the archive may come. Just before, the manifest is asked
+// for by its name, since a list may miss it: where it is there after all, ErrChanged.
+func (p Pruner) Garbage(ctx context.Context, it Item, now time.Time) (int64, error) {
+	marks := it.marks()
+	if len(it.Holds) > 0 {
+		holds, err := p.Holds(ctx, it.ID, now)
+		if err != nil {
+			return 0, err
+		}
+		if len(holds) > 0 {
+			marks = nil
+		}
+	}
 	_, err := p.Manifest(ctx, it.ID)
 	if !errors.Is(err, bucket.ErrNotExist) {
 		if err == nil || isPassed(err) {
@@ -58,13 +79,47 @@ func (p Pruner) Garbage(ctx context.Context, it Item) (int64, error) {
 		}
 		return 0, err
 	}
-	return p.removeAll(ctx, it)
+	return p.removeRest(ctx, it, marks)
 }
 
-func (p Pruner) removeAll(ctx context.Context, it Item) (freed int64, err error) {
-	for _, obj := range it.objects() {
+// removeRest removes all but the manifest, which is gone. Marks go before the bytes by which a later
+// run would know that something was left.
+func (p Pruner) removeRest(ctx context.Context, it Item, marks []bucket.Object) (int64, error) {
+	freed, err := p.removeEach(ctx, it.ID, slices.Concat(marks, it.Archives))
+	if err = errors.Join(err, p.settle(ctx, it)); err != nil {
+		return freed, err
+	}
+	rest, err := p.removeEach(ctx, it.ID, it.Receipts)
+	return freed + rest, err
+}
+
+// settle looks whether a manifest has come meanwhile: a copy may have met the bytes, read them back
+// and committed them just before they went. Either it brings them again (Publish), or its manifest
+// goes too. It is asked for even where ctx has ended: no later run could tell it from damage.
+func (p Pruner) settle(ctx context.Context, it Item) error {
+	if len(it.Archives) == 0 {
+		return nil
+	}
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer stop()
+	m, err := p.Manifest(ctx, it.ID)
+	if errors.Is(err, bucket.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := p.store.Stat(ctx, p.keys.archive(it.ID, m.Codecs)); !errors.Is(err, bucket.ErrNotExist) {
+		return err
+	}
+	_, err = p.removeEach(ctx, it.ID, []bucket.Object{{Key: p.keys.manifest(it.ID)}})
+	return err
+}
+
+func (p Pruner) removeEach(ctx context.Context, id ID, objects []bucket.Object) (freed int64, err error) {
+	for _, obj := range objects {
 		if err := p.remover.Remove(ctx, obj.Key); err != nil {
-			return freed, fmt.Errorf("archive %s in %s: %w", it.ID, p.URL(), err)
+			return freed, fmt.Errorf("archive %s in %s: %w", id, p.URL(), err)
 		}
 		freed += obj.Size
 	}
@@ -76,7 +131,14 @@ func (p Pruner) RemoveProbe(ctx context.Context, obj bucket.Object) error {
 	if !strings.HasPrefix(obj.Key, p.keys.probes()) {
 		return fmt.Errorf("%q is no probe: %w", obj.Key, ErrBadName)
 	}
-	return p.remover.Remove(ctx, obj.Key)
+	return p.removeProbe(ctx, obj.Key)
+}
+
+func (p Pruner) removeProbe(ctx context.Context, key string) error {
+	if err := p.remover.Remove(ctx, key); err != nil {
+		return fmt.Errorf("probe in %s: %w", p.URL(), err)
+	}
+	return nil
 }
 
 // Clock is the store's time, by a small object that is written and removed. name tells probes
@@ -91,7 +153,7 @@ func (p Pruner) Clock(ctx context.Context, name string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, fmt.Errorf("ask for the time of %s: %w", p.URL(), err)
 	}
-	return obj.ModTime, p.remover.Remove(ctx, key)
+	return obj.ModTime, p.removeProbe(ctx, key)
 }
 
 func (k keys) probes() string { return k.cluster + "/.probe/" }
