@@ -171,6 +171,12 @@ func (r *run) archive(ctx context.Context, store *catalog.Catalog, id catalog.ID
 	if err == nil && !r.DryRun {
 		err = r.look(ctx, store, m, &rep)
 	}
+	if r.removed(ctx, store, id, err) {
+		rep.Result, rep.Error = jobs.Skipped, "removed meanwhile"
+		r.report.Archives = append(r.report.Archives, rep)
+		r.Log.Info("archive looked at", "archive", id, "store", store.URL(), "depth", r.Level, "reason", rep.Error)
+		return nil
+	}
 	finding := isFinding(err)
 	if finding {
 		err = fmt.Errorf("%w: %w", err, ErrFinding)
@@ -195,6 +201,16 @@ func (r *run) archive(ctx context.Context, store *catalog.Catalog, id catalog.ID
 	}
 	r.Log.Info("archive looked at", "archive", id, "store", store.URL(), "depth", r.Level, "reason", rep.Result, "took", r.Now().Sub(began).Round(time.Millisecond).String())
 	return err
+}
+
+// removed says whether what was wrong with an archive that was listed is that a prune took it since:
+// its manifest goes first, so bytes that are missing are a finding only while it is there.
+func (r *run) removed(ctx context.Context, store *catalog.Catalog, id catalog.ID, err error) bool {
+	if !errors.Is(err, bucket.ErrNotExist) && !isFinding(err) || string(id) == r.What {
+		return false
+	}
+	_, err = store.Manifest(ctx, id)
+	return errors.Is(err, bucket.ErrNotExist)
 }
 
 // receipts looks at the receipts of a sound archive. A damaged one is a finding, but none about

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etcdsafe/etcdsafe/jobs"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
 	"github.com/etcdsafe/etcdsafe/storage/archive"
 	"github.com/etcdsafe/etcdsafe/storage/archive/spool"
@@ -293,5 +294,43 @@ func TestADamagedReceiptIsAFinding(t *testing.T) {
 	}
 	if got, _, err := c.Verified(t.Context(), m); got != catalog.Content {
 		t.Errorf("the archive beside a damaged receipt is verified at %q, %v; want content", got, err)
+	}
+}
+
+// TestAnArchiveThatIsPrunedMeanwhileIsNoFinding: its manifest goes between the list and the look, or
+// with its bytes in the midst of it. Bytes alone that are missing stay a finding.
+func TestAnArchiveThatIsPrunedMeanwhileIsNoFinding(t *testing.T) {
+	for _, c := range []struct {
+		what           string
+		manifest, data bool
+		want           error
+	}{{All, true, true, nil}, {All, false, true, ErrFinding}, {string(goldenID), true, true, bucket.ErrNotExist}} {
+		cat, dir := store(t, golden(t))
+		manifest, data := filepath.Join(dir, "example/manifests", string(goldenID)+".json"), filepath.Join(dir, "example/archives", string(goldenID)+".db.zst.age")
+		drop := func() {
+			if c.manifest {
+				_ = os.Remove(manifest)
+			}
+			if c.data {
+				_ = os.Remove(data)
+			}
+		}
+		cfg := config(t, cat, catalog.Stored)
+		cfg.What, cfg.Level = c.what, catalog.Stored
+		// The time is asked for at the start of the run, and once more when the archive's turn comes.
+		asked := 0
+		cfg.Now = func() time.Time {
+			if asked++; asked == 3 {
+				drop()
+			}
+			return time.Now()
+		}
+		report, err := Run(t.Context(), cfg)
+		if !errors.Is(err, c.want) {
+			t.Errorf("verify %s, manifest gone %t: %v, want %v", c.what, c.manifest, err, c.want)
+		}
+		if c.want == nil && (len(report.Archives) != 1 || report.Archives[0].Result != jobs.Skipped) {
+			t.Errorf("verify %s: report tells of %+v, want it skipped", c.what, report.Archives)
+		}
 	}
 }
