@@ -151,6 +151,9 @@ func (r *run) wanted(ctx context.Context) (ids []catalog.ID, faults []error) {
 // fill brings one archive to the stores that lack it.
 func (r *run) fill(ctx context.Context, g gap) error {
 	choice, err := r.From.Find(ctx, string(g.id), time.Time{})
+	if r.removed(choice, err) {
+		return nil
+	}
 	if err != nil {
 		return r.note(g, "", 0, err)
 	}
@@ -162,19 +165,39 @@ func (r *run) fill(ctx context.Context, g gap) error {
 		return r.note(g, "", m.Archive.Bytes, err)
 	}
 	sealed, text, from, err := r.fetch(ctx, choice)
+	if err != nil && r.removed(r.From.Find(ctx, string(g.id), time.Time{})) {
+		return nil
+	}
 	if err != nil {
 		return r.note(g, "", m.Archive.Bytes, err)
 	}
 	defer sealed.Close() //nolint:errcheck // its bytes are stored or given up
+	r.Log.Debug("archive fetched", "archive", g.id, "store", from.URL())
 	var faults []error
 	for _, store := range g.to {
-		err := store.Marks(ctx, from, m.ID) // first: there is no moment at which prune could come between
-		if err == nil {
-			_, err = store.Publish(ctx, m, text, sealed.File(), catalog.Steps{})
-		}
-		faults = append(faults, r.note(gap{g.id, catalog.Stores{store}}, from.URL(), m.Archive.Bytes, err))
+		faults = append(faults, r.note(gap{g.id, catalog.Stores{store}}, from.URL(), m.Archive.Bytes, r.publish(ctx, from, store, m, text, sealed)))
 	}
 	return errors.Join(faults...)
+}
+
+// removed says whether an archive that was listed is in no store any more: a prune took it since, and
+// nobody named it.
+func (r *run) removed(_ catalog.Choice, err error) bool {
+	return len(r.What) == 0 && errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, bucket.ErrUnavailable)
+}
+
+// publish brings holds and accept first: there is no moment at which prune could come between.
+func (r *run) publish(ctx context.Context, from, to *catalog.Catalog, m catalog.Manifest, text []byte, sealed *spool.Spool) error {
+	if err := to.Marks(ctx, from, m.ID); err != nil {
+		return err
+	}
+	log := r.Log.With("archive", m.ID, "store", to.URL())
+	_, err := to.Publish(ctx, m, text, sealed.File(), catalog.Steps{
+		Stored:    func() { log.Debug("archive stored", "stage", "upload") },
+		ReadBack:  func() { log.Debug("archive read back", "stage", "readback") },
+		Committed: func() { log.Debug("archive committed", "stage", "commit") },
+	})
+	return err
 }
 
 // fetch reads the sealed bytes and the manifest's text from the first store whose copy is sound.

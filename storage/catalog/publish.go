@@ -60,7 +60,7 @@ func (c *Catalog) keep(ctx context.Context, m Manifest, sealed io.ReaderAt) erro
 	if !errors.Is(err, bucket.ErrNotExist) { // a store that does not answer took nothing away
 		return nil
 	}
-	if err := c.PutArchive(ctx, m.ID, m.Codecs, sealed, m.Archive.Bytes); err != nil {
+	if _, err := c.putArchive(ctx, m.ID, m.Codecs, sealed, m.Archive.Bytes); err != nil {
 		return err
 	}
 	if _, err := c.readBack(ctx, m); err != nil {
