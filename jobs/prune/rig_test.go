@@ -122,9 +122,7 @@ func (r *rig) fill(now func() time.Time) {
 func (r *rig) litter(at time.Time) {
 	r.t.Helper()
 	m, sealed := r.manifest(at)
-	if err := r.store.PutArchive(r.t.Context(), m.ID, m.Codecs, bytes.NewReader(sealed), int64(len(sealed))); err != nil {
-		r.t.Fatal(err)
-	}
+	r.put("prod/"+m.Archive.Object, sealed)
 	r.waste = m.ID
 	r.age(m.ID, at)
 	r.probed = "prod/.probe/doctor-old"

@@ -3,7 +3,7 @@
 // An archive exists if and only if its manifest does. The manifest is written last, once, and
 // never changed; one LIST of manifests/ is the catalogue.
 //
-//	PutArchive ─▶ archives/<id>.db.zst.age
+//	Publish ───▶ archives/<id>.db.zst.age
 //	Commit     ─▶ manifests/<id>.json             the archive exists from here on
 //	PutReceipt ─▶ receipts/<id>/<time>-….json     one per verification
 //
