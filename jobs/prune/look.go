@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/etcdsafe/etcdsafe/jobs"
@@ -15,9 +14,6 @@ import (
 	"github.com/etcdsafe/etcdsafe/storage/bucket"
 	"github.com/etcdsafe/etcdsafe/storage/catalog"
 )
-
-// readers is how many archives' documents are read at a time.
-const readers = 16
 
 // planned is one store: what lies there, what is to become of it, and what did.
 type planned struct {
@@ -148,40 +144,9 @@ func (p *planned) clock(ctx context.Context, inventory catalog.Inventory) (time.
 func (p *planned) read(ctx context.Context, inventory catalog.Inventory) error {
 	p.lies, p.known = map[catalog.ID]catalog.Item{}, map[catalog.ID]catalog.Known{}
 	p.failed, p.gone, p.probes = map[catalog.ID]error{}, map[catalog.ID]bool{}, inventory.Probes
-	work := make(chan catalog.Item)
-	var mu sync.Mutex
-	var faults []error
-	var wait sync.WaitGroup
-	for range readers {
-		wait.Go(func() {
-			for it := range work {
-				k, err := p.store.Know(ctx, it, p.early())
-				mu.Lock()
-				switch {
-				case errors.Is(err, bucket.ErrNotExist): // removed since it was listed
-				case err != nil:
-					faults = append(faults, err)
-				default:
-					p.lies[it.ID], p.known[it.ID] = it, k
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	for _, it := range inventory.Items {
-		if it.Manifest != nil && ctx.Err() == nil {
-			work <- it
-		}
-	}
-	close(work)
-	wait.Wait()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if len(faults) > 0 {
-		return faults[0] // one of many alike
-	}
-	return nil
+	return p.store.KnowAll(ctx, inventory.Items, p.early(), func(it catalog.Item, k catalog.Known) {
+		p.lies[it.ID], p.known[it.ID] = it, k
+	})
 }
 
 // archiveOf is what the plan needs to know.

@@ -174,7 +174,7 @@ func (c *Catalog) Receipts(ctx context.Context, id ID, least Level) ([]Receipt, 
 		if err != nil {
 			return nil, fmt.Errorf("list receipts of %s in %s: %w", id, c.store.URL(), err)
 		}
-		if level, ok := c.keys.parseReceipt(id, obj.Key); !ok || !level.AtLeast(least) {
+		if level, _, ok := parseReceipt(obj.Key); !ok || !level.AtLeast(least) {
 			continue
 		}
 		r, err := c.receiptAt(ctx, id, obj.Key)
@@ -222,8 +222,12 @@ func (c *Catalog) Verified(ctx context.Context, m Manifest) (Level, time.Time, e
 // it cannot be read.
 func (c *Catalog) Failed(ctx context.Context, m Manifest) string {
 	receipts, _ := c.Receipts(ctx, m.ID, Stored) // a mark, no proof
+	return finding(receipts, m.SHA256)
+}
+
+func finding(receipts []Receipt, manifestSHA256 string) string {
 	for _, r := range slices.Backward(receipts) {
-		if r.ManifestSHA256 == m.SHA256 {
+		if r.ManifestSHA256 == manifestSHA256 {
 			return r.Finding
 		}
 	}

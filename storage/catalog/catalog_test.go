@@ -80,8 +80,8 @@ func TestIDsGoBothWaysAndSortByAge(t *testing.T) {
 			t.Fatalf("parseManifest(%q) = %q, %t", k.manifest(a), got, ok)
 		}
 		r := Receipt{Archive: a, Level: Content, Finished: bt}
-		if got, ok := k.parseReceipt(a, k.receipt(r, "0a1b")); !ok || got != Content {
-			t.Fatalf("parseReceipt(%q) = %q, %t", k.receipt(r, "0a1b"), got, ok)
+		if got, when, ok := parseReceipt(k.receipt(r, "0a1b")); !ok || got != Content || !when.Equal(r.Finished.Truncate(time.Second)) {
+			t.Fatalf("parseReceipt(%q) = %q, %s, %t", k.receipt(r, "0a1b"), got, when, ok)
 		}
 	})
 }
@@ -321,8 +321,11 @@ func TestFindChoosesNoneThatIsNotFit(t *testing.T) {
 func receipt(t *testing.T, c *Catalog, m Manifest, level Level, ok bool, second int) {
 	t.Helper()
 	at := noon.Add(time.Duration(second) * time.Second)
-	err := c.PutReceipt(t.Context(), Receipt{Archive: m.ID, ManifestSHA256: m.SHA256, Cluster: "prod", Level: level, OK: ok, Started: at, Finished: at}, fmt.Sprintf("%04x", second))
-	if err != nil {
+	r := Receipt{Archive: m.ID, ManifestSHA256: m.SHA256, Cluster: "prod", Level: level, OK: ok, Started: at, Finished: at}
+	if !ok {
+		r.Finding = "flipped at " + at.String()
+	}
+	if err := c.PutReceipt(t.Context(), r, fmt.Sprintf("%04x", second)); err != nil {
 		t.Fatal(err)
 	}
 }

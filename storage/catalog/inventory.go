@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -71,13 +70,7 @@ func (it Item) Newest() (t time.Time) {
 
 // Inventory lists everything by one LIST.
 func (c *Catalog) Inventory(ctx context.Context) (Inventory, error) {
-	items := map[ID]*Item{}
-	at := func(id ID) *Item {
-		if items[id] == nil {
-			items[id] = &Item{ID: id}
-		}
-		return items[id]
-	}
+	all := shelf{}
 	var out Inventory
 	for obj, err := range c.store.List(ctx, c.cluster+"/") {
 		if err != nil {
@@ -90,22 +83,11 @@ func (c *Catalog) Inventory(ctx context.Context) (Inventory, error) {
 			out.Probes = append(out.Probes, obj)
 		case id == "":
 			out.Others = append(out.Others, obj)
-		case folder == "manifests":
-			at(id).Manifest = &obj
-		case folder == "archives":
-			at(id).Archives = append(at(id).Archives, obj)
-		case folder == "receipts":
-			at(id).Receipts = append(at(id).Receipts, obj)
-		case folder == "holds":
-			at(id).Holds = append(at(id).Holds, obj)
-		case folder == "accepts":
-			at(id).Accept = &obj
+		default:
+			all.put(folder, id, obj)
 		}
 	}
-	for _, it := range items {
-		out.Items = append(out.Items, *it)
-	}
-	slices.SortFunc(out.Items, func(a, b Item) int { return strings.Compare(string(b.ID), string(a.ID)) })
+	out.Items = all.items()
 	return out, nil
 }
 
@@ -137,6 +119,8 @@ func (k keys) parse(key string) (folder string, id ID) {
 type Known struct {
 	Manifest Manifest
 	Fault    error     // why Manifest cannot be read: ErrCorrupt or ErrFormat
+	Verified Level     // as Catalog.Verified tells it
+	Finding  string    // what the newest receipt found wrong; "": nothing
 	Stored   time.Time // when a receipt first gave level stored, since the last failure at it; zero: none
 	Content  time.Time // the same for content
 	Holds    []Hold    // those that last
@@ -174,6 +158,8 @@ func (c *Catalog) Know(ctx context.Context, it Item, now time.Time) (Known, erro
 			receipts = append(receipts, r)
 		}
 	}
+	k.Verified, _ = verified(receipts, k.Manifest.SHA256)
+	k.Finding = finding(receipts, k.Manifest.SHA256)
 	k.Stored, k.Content = since(receipts, k.Manifest.SHA256, Stored), since(receipts, k.Manifest.SHA256, Content)
 	return k, nil
 }

@@ -96,15 +96,23 @@ func (k keys) receipt(r Receipt, suffix string) string {
 	return fmt.Sprintf("%s%s-%s-%s.json", k.receipts(r.Archive), r.Finished.UTC().Format(stamp), r.Level, suffix)
 }
 
-// parseReceipt is the level in a receipt's object name.
-func (k keys) parseReceipt(id ID, key string) (Level, bool) {
-	name, ok := strings.CutSuffix(strings.TrimPrefix(key, k.receipts(id)), ".json")
+// parseReceipt is the level in a receipt's object name, and when it was written.
+func parseReceipt(key string) (Level, time.Time, bool) {
+	at, what, ok := parseNote(key)
+	level := Level(what)
+	return level, at, ok && level.rank() > 0
+}
+
+// parseNote takes the name of a receipt, hold or release apart: CLUSTER/FOLDER/ID/TIME-WHAT-XXXX.json.
+func parseNote(key string) (at time.Time, what string, ok bool) {
+	folders := strings.SplitN(key, "/", 4)
+	name, ok := strings.CutSuffix(folders[len(folders)-1], ".json")
 	parts := strings.Split(name, "-")
 	if !ok || len(parts) != 3 {
-		return "", false
+		return time.Time{}, "", false
 	}
-	level := Level(parts[1])
-	return level, level.rank() > 0
+	at, err := time.Parse(stamp, parts[0])
+	return at, parts[1], err == nil
 }
 
 // ArchiveObject is an archive's object name within its cluster, as the manifest tells it.
