@@ -321,7 +321,7 @@ func TestInterleavedClustersAreRefused(t *testing.T) {
 		}
 		ids = append(ids, r.field(t, "archive.id"))
 	}
-	if r := u.exits(t, exitOK, "list"); strings.Count(r.stdout, "cluster ") != 3 {
+	if r := u.exits(t, exitOK, "list", "--long"); strings.Count(r.stdout, "cluster ") != 3 {
 		t.Errorf("list does not name the cluster of each archive\n%v", r)
 	}
 	for _, args := range [][]string{{"restore", "latest", "--data-dir", "data"}, {"verify", "latest"}, {"show", "latest"}} {

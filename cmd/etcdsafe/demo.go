@@ -119,7 +119,7 @@ func (d *demonstration) snapshot(ctx context.Context) error {
 
 func (d *demonstration) list(ctx context.Context) error {
 	d.say("What is in the store")
-	return d.command(ctx, exitOK, append([]string{"list"}, d.store()...)...)
+	return d.command(ctx, exitOK, append([]string{"list", "--long"}, d.store()...)...)
 }
 
 func (d *demonstration) verifyWith(ctx context.Context, want int) error {

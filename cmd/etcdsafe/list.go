@@ -4,9 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,8 +17,11 @@ import (
 func (c *cli) listCommand() *cobra.Command {
 	s := c.set
 	cmd := &cobra.Command{
-		Use:     "list",
-		Short:   "archives of a cluster in its stores, newest first",
+		Use:   "list",
+		Short: "archives of a cluster in its stores, newest first",
+		Long: "list goes by the names of manifests, receipts and holds, and reads none of them. A name tells that a\n" +
+			"verification wrote a receipt, not whether it succeeded; and that a hold lies there, not whether it ended by\n" +
+			"itself. --long reads them all, and tells sizes, hashes and what was found.",
 		Aliases: []string{"ls"},
 		Args:    args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -31,7 +33,7 @@ func (c *cli) listCommand() *cobra.Command {
 			return stopped(ctx, c.list(ctx))
 		},
 	}
-	s.Flags(cmd.Flags(), &s.Common, &s.Store, &s.Past)
+	s.Flags(cmd.Flags(), &s.Common, &s.Store, &s.Past, &s.List)
 	return cmd
 }
 
@@ -41,9 +43,26 @@ const browseTime = 10 * time.Minute
 
 // listed is one archive as list tells of it.
 type listed struct {
-	ID        catalog.ID      `json:"id"`
-	Taken     time.Time       `json:"taken"`
-	Revision  int64           `json:"revision"`
+	ID       catalog.ID     `json:"id"`
+	Taken    time.Time      `json:"taken"`
+	Revision int64          `json:"revision"`
+	Receipt  *listedReceipt `json:"receipt,omitempty"`
+	Held     bool           `json:"held"`
+	*read                   // nil: names alone were looked at, or no manifest could be read
+	Flags    []string       `json:"flags"`
+	Stores   []string       `json:"stores"`
+	Lacking  []string       `json:"lacking"` // of the stores that answered
+	Error    string         `json:"error,omitempty"`
+}
+
+// listedReceipt is the newest receipt of the deepest level, by its name: it may tell of a failure.
+type listedReceipt struct {
+	Level   catalog.Level `json:"level"`
+	Written time.Time     `json:"written"`
+}
+
+// read is what documents tell.
+type read struct {
 	Keys      int64           `json:"keys"`
 	DBBytes   int64           `json:"dbBytes"`
 	Bytes     int64           `json:"bytes"`
@@ -52,9 +71,6 @@ type listed struct {
 	Encrypted bool            `json:"encrypted"`
 	HashKV    catalog.Outcome `json:"hashKV"`
 	Verified  catalog.Level   `json:"verified,omitempty"`
-	Flags     []string        `json:"flags"`
-	Stores    []string        `json:"stores"`
-	Error     string          `json:"error,omitempty"`
 }
 
 // list prints what every store that answers holds. One that does not is an error after the
@@ -65,79 +81,126 @@ func (c *cli) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	byID := map[catalog.ID]*listed{}
-	var faults []error
-	for _, store := range stores {
-		faults = append(faults, listStore(ctx, store, byID))
+	views := make([]view, len(stores))
+	var wait sync.WaitGroup
+	for i, store := range stores {
+		wait.Go(func() { views[i] = c.view(ctx, store) })
 	}
-	all := make([]*listed, 0, len(byID))
-	for _, l := range byID {
-		all = append(all, l)
+	wait.Wait()
+	all := merge(views)
+	faults := []error{c.document(all, func(t *table) { c.listTable(t, all, views) })}
+	for _, v := range views {
+		faults = append(faults, v.err)
+	}
+	return errors.Join(faults...)
+}
+
+// view is what one store told.
+type view struct {
+	url   string
+	items []catalog.Item
+	told  map[catalog.ID]told // with --long
+	heard bool                // it could be listed; err may tell of what came after
+	err   error
+}
+
+// told is what the documents of an archive say in one store.
+type told struct {
+	*read
+	held  bool
+	flags []string
+	err   string
+}
+
+func (c *cli) view(ctx context.Context, store *catalog.Catalog) view {
+	v := view{url: store.URL(), told: map[catalog.ID]told{}}
+	if v.items, v.err = store.Index(ctx); v.err != nil {
+		return v
+	}
+	v.heard = true
+	if c.set.List.Long.Get() {
+		v.err = store.KnowAll(ctx, v.items, c.now(), func(it catalog.Item, k catalog.Known) { v.told[it.ID] = tell(k) })
+		v.items = slices.DeleteFunc(v.items, func(it catalog.Item) bool {
+			_, isTold := v.told[it.ID]
+			return v.err == nil && !isTold // removed since it was listed
+		})
+	}
+	return v
+}
+
+// tell takes what list prints; the rest of 10,000 manifests would fill the memory. A manifest that is
+// damaged is a line of the list, not the end of it.
+func tell(k catalog.Known) told {
+	m, t := k.Manifest, told{held: len(k.Holds) > 0}
+	flag := func(name string, is bool) {
+		if is {
+			t.flags = append(t.flags, name)
+		}
+	}
+	flag("damaged", k.Fault != nil)
+	if k.Fault != nil {
+		t.err = k.Fault.Error()
+		return t
+	}
+	t.read = &read{Keys: m.Snapshot.Keys, DBBytes: m.Snapshot.DBBytes, Bytes: m.Archive.Bytes, Member: m.Member.Name, ClusterID: m.Cluster.ID,
+		Encrypted: len(m.Recipients) > 0, HashKV: m.HashKV.Outcome, Verified: k.Verified}
+	flag("FAILED", k.Finding != "")
+	flag("suspect", len(m.Suspect) > 0)
+	flag("plaintext", !t.Encrypted)
+	return t
+}
+
+// merge makes one line of each archive, newest first.
+func merge(views []view) []*listed {
+	byID, all := map[catalog.ID]*listed{}, []*listed{}
+	for _, v := range views {
+		for _, it := range v.items {
+			l := byID[it.ID]
+			if l == nil {
+				l = &listed{ID: it.ID, Taken: it.ID.Time(), Revision: it.ID.Revision(), Flags: []string{}, Lacking: []string{}}
+				byID[it.ID], all = l, append(all, l)
+			}
+			l.add(v, it)
+		}
+	}
+	for _, v := range views {
+		for _, l := range all {
+			if v.heard && !slices.Contains(l.Stores, v.url) {
+				l.Lacking = append(l.Lacking, v.url)
+			}
+		}
 	}
 	slices.SortFunc(all, func(a, b *listed) int { return -cmp.Compare(a.ID, b.ID) })
 	flagClusters(all)
-	return errors.Join(append(faults, c.printList(all, len(stores)))...)
+	return all
 }
 
-// flagClusters names the cluster of each archive where there are several: after a restore, or
-// because two clusters write under one name.
-func flagClusters(all []*listed) {
-	for _, l := range all {
-		if l.ClusterID != "" && slices.ContainsFunc(all, func(o *listed) bool { return o.ClusterID != "" && o.ClusterID != l.ClusterID }) {
-			l.flag("cluster " + l.ClusterID)
-		}
+// add takes what one store told.
+func (l *listed) add(v view, it catalog.Item) {
+	l.Stores = append(l.Stores, v.url)
+	if level, at := it.Receipt(); level != "" && (l.Receipt == nil || newer(level, at, l.Receipt)) {
+		l.Receipt = &listedReceipt{Level: level, Written: at}
 	}
-}
-
-func listStore(ctx context.Context, store *catalog.Catalog, byID map[catalog.ID]*listed) error {
-	entries, err := store.List(ctx)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		l := byID[e.ID]
-		if l == nil {
-			l = &listed{ID: e.ID, Taken: e.ID.Time(), Revision: e.ID.Revision(), Flags: []string{}}
-			byID[e.ID] = l
-		}
-		l.Stores = append(l.Stores, store.URL())
-		if err := l.fill(ctx, store, e); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// fill reads the manifest. One that is damaged is a line of the list, not the end of it.
-func (l *listed) fill(ctx context.Context, store *catalog.Catalog, e catalog.Entry) error {
-	m, err := store.Manifest(ctx, e.ID)
-	if errors.Is(err, catalog.ErrCorrupt) || errors.Is(err, catalog.ErrFormat) {
-		l.Error = err.Error()
-		l.flag("damaged")
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	l.Keys, l.DBBytes, l.Bytes, l.Member, l.Encrypted, l.HashKV = m.Snapshot.Keys, m.Snapshot.DBBytes, m.Archive.Bytes, m.Member.Name, len(m.Recipients) > 0, m.HashKV.Outcome
-	l.ClusterID = m.Cluster.ID
-	if store.Failed(ctx, m) != "" {
-		l.flag("FAILED")
-	}
-	if len(m.Suspect) > 0 {
-		l.flag("suspect")
-	}
-	if e.Future() {
+	if it.Future() {
 		l.flag("future")
 	}
-	if !l.Encrypted {
-		l.flag("plaintext")
+	t, isTold := v.told[it.ID]
+	if !isTold {
+		l.Held = l.Held || it.Held()
+		return
 	}
-	level, _, err := store.Verified(ctx, m)
-	if level.AtLeast(l.Verified) || l.Verified == "" {
-		l.Verified = level
+	l.Held = l.Held || t.held
+	l.Error = cmp.Or(l.Error, t.err)
+	for _, f := range t.flags {
+		l.flag(f)
 	}
-	return err
+	if t.read != nil && (l.read == nil || t.Verified.AtLeast(l.Verified)) {
+		l.read = t.read
+	}
+}
+
+func newer(level catalog.Level, at time.Time, than *listedReceipt) bool {
+	return level.AtLeast(than.Level) && (level != than.Level || at.After(than.Written))
 }
 
 func (l *listed) flag(f string) {
@@ -146,14 +209,18 @@ func (l *listed) flag(f string) {
 	}
 }
 
-func (c *cli) printList(all []*listed, stores int) error {
-	return c.document(all, func(t *table) { c.listTable(t, all, stores) })
-}
-
-func (c *cli) listTable(t *table, all []*listed, stores int) {
-	t.row("ID", "AGE", "REVISION", "KEYS", "DATABASE", "STORED", "HASHKV", "VERIFIED", "STORES", "FLAGS")
+// flagClusters names the cluster of each archive where there are several: after a restore, or
+// because two clusters write under one name.
+func flagClusters(all []*listed) {
+	ids := map[string]bool{}
 	for _, l := range all {
-		t.row(l.ID, age(c.now().Sub(l.Taken)), l.Revision, keys(l.Keys), size(l.DBBytes), size(l.Bytes), cmp.Or(string(l.HashKV), "-"), cmp.Or(string(l.Verified), "-"),
-			fmt.Sprintf("%d/%d", len(l.Stores), stores), cmp.Or(strings.Join(l.Flags, ","), "-"))
+		if l.read != nil && l.ClusterID != "" {
+			ids[l.ClusterID] = true
+		}
+	}
+	for _, l := range all {
+		if len(ids) > 1 && l.read != nil && l.ClusterID != "" {
+			l.flag("cluster " + l.ClusterID)
+		}
 	}
 }

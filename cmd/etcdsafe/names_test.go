@@ -34,7 +34,7 @@ func TestTimesAreUTCWhereverOneIs(t *testing.T) {
 	if len(receipts) != 1 || !strings.HasPrefix(receipts[0], u.path("store/prod/receipts/"+string(id)+"/"+time.Now().UTC().Format("20060102T"))) {
 		t.Errorf("receipts are named %q", receipts)
 	}
-	texts := map[string]string{"manifest": manifest, "report": r.stdout, "list": u.ok(t, "list").stdout, "show": u.ok(t, "show", "latest").stdout,
+	texts := map[string]string{"manifest": manifest, "report": r.stdout, "list": u.ok(t, "list", "--long").stdout, "show": u.ok(t, "show", "latest").stdout,
 		"verify": u.ok(t, "verify", "latest").stdout, "restore": u.ok(t, "restore", "latest", "--dry-run", "--data-dir", "data", "--endpoints", "127.0.0.1:1").stdout}
 	for where, text := range texts {
 		times := 0

@@ -120,7 +120,7 @@ func TestNoSecretIsTold(t *testing.T) {
 		s.check(t, u.ok(t, append([]string{"snapshot"}, login.args...)...))
 		s.check(t, u.ok(t, append([]string{"config"}, login.args...)...))
 	}
-	for _, args := range [][]string{{"verify", "all"}, {"list"}, {"show", "latest"}, {"restore", "latest", "--data-dir", "data", "--endpoints", "127.0.0.1:1"},
+	for _, args := range [][]string{{"verify", "all"}, {"list"}, {"list", "--long"}, {"show", "latest"}, {"restore", "latest", "--data-dir", "data", "--endpoints", "127.0.0.1:1"},
 		{"restore", "latest", "--db-only", "snapshot.db"}, {"config"}, {"version"}, {"help"}} {
 		s.check(t, s.ok(t, args...))
 	}

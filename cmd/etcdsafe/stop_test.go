@@ -228,7 +228,7 @@ func childrenIn(t *testing.T, dir string) []string {
 // TestListAndShowStopped: what is no job ends by the same codes.
 func TestListAndShowStopped(t *testing.T) {
 	u := newOperator(t, nil)
-	for _, args := range [][]string{{"list"}, {"show", "latest"}} {
+	for _, args := range [][]string{{"list"}, {"list", "--long"}, {"show", "latest"}} {
 		for cause, want := range map[error]int{errTerminated: exitTerminated, errInterrupted: exitInterrupted} {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			cancel(cause)

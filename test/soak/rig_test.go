@@ -196,7 +196,7 @@ type listed struct {
 func (r *rig) list() []listed {
 	r.t.Helper()
 	var all []listed
-	r.decode(r.must(0, r.stored("list", "--output", "json")...), &all)
+	r.decode(r.must(0, r.stored("list", "--long", "--output", "json")...), &all)
 	return all
 }
 

@@ -79,6 +79,11 @@ type Hold struct {
 	Until  Set[time.Time] `split_words:"true" desc:"when the hold ends by itself, e.g. 2026-01-02T15:04:05Z; unset means never"`
 }
 
+// List is what list alone has.
+type List struct {
+	Long Set[bool] `split_words:"true" preset:"false" desc:"read manifests, receipts and holds, instead of going by their names"`
+}
+
 // Copy is what copy alone has.
 type Copy struct {
 	To   Set[URLs] `split_words:"true" desc:"store URLs to bring archives to"`
@@ -86,6 +91,7 @@ type Copy struct {
 }
 
 func (*Copy) concern()     {}
+func (*List) concern()     {}
 func (*Hold) concern()     {}
 func (*Past) concern()     {}
 func (*Prune) concern()    {}

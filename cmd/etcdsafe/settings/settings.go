@@ -18,6 +18,7 @@ type Settings struct {
 	Copy     Copy
 	Prune    Prune
 	Hold     Hold
+	List     List
 
 	fields []Field
 	file   string   // the config file that was read

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// listTable prints a line for each archive, and below what some store lacks.
+func (c *cli) listTable(t *table, all []*listed, views []view) {
+	heard := 0
+	for _, v := range views {
+		if v.heard {
+			heard++
+		}
+	}
+	long := c.set.List.Long.Get()
+	middle := []any{"RECEIPT"}
+	if long {
+		middle = []any{"KEYS", "DATABASE", "STORED", "HASHKV", "VERIFIED"}
+	}
+	line := func(id, age, revision any, middle []any, rest ...any) {
+		t.row(append(append([]any{id, age, revision}, middle...), rest...)...)
+	}
+	line("ID", "AGE", "REVISION", middle, "HELD", "STORES", "FLAGS")
+	for _, l := range all {
+		middle := []any{receiptText(l.Receipt, c.now())}
+		if long {
+			middle = l.columns()
+		}
+		line(l.ID, age(c.now().Sub(l.Taken)), l.Revision, middle, map[bool]string{true: "held", false: "-"}[l.Held],
+			fmt.Sprintf("%d/%d", len(l.Stores), heard), cmp.Or(strings.Join(l.Flags, ","), "-"))
+	}
+	for _, v := range views {
+		lackText(t, all, v)
+	}
+}
+
+func receiptText(r *listedReceipt, now time.Time) string {
+	if r == nil {
+		return "-"
+	}
+	return string(r.Level) + " " + age(now.Sub(r.Written))
+}
+
+// columns are those of --long.
+func (l *listed) columns() []any {
+	if l.read == nil {
+		return []any{"-", "-", "-", "-", "-"}
+	}
+	return []any{keys(l.Keys), size(l.DBBytes), size(l.Bytes), cmp.Or(string(l.HashKV), "-"), cmp.Or(string(l.Verified), "-")}
+}
+
+// namedLacks is how many archives are named of those that a store lacks.
+const namedLacks = 5
+
+// lackText is a line for a store that lacks archives, or could not say.
+func lackText(t *table, all []*listed, v view) {
+	if !v.heard {
+		t.line("%s did not answer: what it holds is not known", v.url)
+		return
+	}
+	var lacks []string
+	for _, l := range all {
+		for _, url := range l.Lacking {
+			if url == v.url {
+				lacks = append(lacks, string(l.ID))
+			}
+		}
+	}
+	if len(lacks) == 0 {
+		return
+	}
+	more := ""
+	if len(lacks) > namedLacks {
+		more = fmt.Sprintf(" and %d older", len(lacks)-namedLacks)
+	}
+	t.line("%s lacks %d of %d: %s%s", v.url, len(lacks), len(all), strings.Join(lacks[:min(len(lacks), namedLacks)], " "), more)
+}
