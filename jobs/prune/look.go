@@ -44,13 +44,11 @@ func (p *planned) make(ctx context.Context) error {
 		return err
 	}
 	p.ahead = max(0, p.Now().Sub(now))
-	if err := p.read(ctx, inventory); err != nil {
+	known, err := p.read(ctx, inventory)
+	if err != nil {
 		return err
 	}
-	in := plan.Input{Policy: p.Policy, Only: p.Only, Now: p.Now(), StoreNow: now, ListsAgree: agree}
-	for id, k := range p.known {
-		in.Archives = append(in.Archives, archiveOf(p.lies[id], k))
-	}
+	in := plan.Input{Archives: known, Policy: p.Policy, Only: p.Only, Now: p.Now(), StoreNow: now, ListsAgree: agree}
 	if p.plan, err = plan.Make(in); err != nil {
 		return err
 	}
@@ -140,13 +138,17 @@ func (p *planned) clock(ctx context.Context, inventory catalog.Inventory) (time.
 	return now, nil
 }
 
-// read learns what the documents of each archive say, several at a time.
-func (p *planned) read(ctx context.Context, inventory catalog.Inventory) error {
+// read learns what the documents of each archive say, and keeps of a manifest what its removal asks
+// for: 10,000 whole ones take 30 MB.
+func (p *planned) read(ctx context.Context, inventory catalog.Inventory) (out []plan.Archive, err error) {
 	p.lies, p.known = map[catalog.ID]catalog.Item{}, map[catalog.ID]catalog.Known{}
 	p.failed, p.gone, p.probes = map[catalog.ID]error{}, map[catalog.ID]bool{}, inventory.Probes
-	return p.store.KnowAll(ctx, inventory.Items, p.early(), func(it catalog.Item, k catalog.Known) {
+	err = p.store.KnowAll(ctx, inventory.Items, p.early(), func(it catalog.Item, k catalog.Known) {
+		out = append(out, archiveOf(it, k))
+		k.Manifest = catalog.Manifest{SHA256: k.Manifest.SHA256}
 		p.lies[it.ID], p.known[it.ID] = it, k
 	})
+	return out, err
 }
 
 // archiveOf is what the plan needs to know.
