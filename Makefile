@@ -30,7 +30,7 @@ test-short: ## the quick ones, with the race detector
 soak: ## what takes hundreds of runs; its summary goes to test/soak/
 	scripts/soak.sh
 
-bench: ## speed and memory against etcdctl, zstd, age and etcdutl; its table goes to test/bench/RESULTS.md
+bench: ## speed and memory against etcdctl, zstd, age and etcdutl; its tables go to test/bench/
 	scripts/bench.sh
 
 clean: ## what build left

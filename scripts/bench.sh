@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures speed and memory against etcdctl, zstd, age and etcdutl, side by side.
+# Measures speed and memory against etcdctl, zstd, age, etcdutl and the AWS SDK, side by side.
 set -euo pipefail
 
 usage() {
@@ -7,10 +7,12 @@ usage() {
 usage: scripts/bench.sh
 
 Builds etcdsafe and the pinned tools, starts etcd on loopback, fills it, and runs both sides
-in turn. Prints the tables and writes them to test/bench/RESULTS.md. What bounds each figure
-is read from test/bench/bound.txt. About 8 minutes; the machine should do nothing else.
+in turn; then versitygw, with 10,000 archives. Prints the tables and writes them to
+test/bench/RESULTS.md and STORES.md. What bounds each figure is read from
+test/bench/bound.txt. About 12 minutes; the machine should do nothing else.
 
 From the environment:
+  BENCH_PARTS    what to measure: etcd, stores, or both ("etcd stores")
   BENCH_MB       size of the databases that are timed (500)
   ROUNDS         rounds that count, after one that does not (5); 0 times nothing
   HEAP_MB        sizes at which the heap is measured ("200 2000"); may be empty
@@ -19,6 +21,7 @@ From the environment:
   BENCH_DIR      folder to work in, on a local disk (TMPDIR, else /var/tmp); a folder of its
                  own is made there and removed; five times the largest database must be free
   BENCH_RESULTS  file to write (test/bench/RESULTS.md)
+  BENCH_STORES   file to write of object stores (test/bench/STORES.md)
 USAGE
 }
 
@@ -30,7 +33,7 @@ cd "$(dirname "$0")/.."
 etcd=${BENCH_ETCD:-3.6}
 
 scripts/debian.sh zstd
-tools=$(scripts/tools.sh "etcd${etcd/./}" age)
+tools=$(scripts/tools.sh "etcd${etcd/./}" age versitygw)
 
 work=$(mktemp -d "${BENCH_DIR:-${TMPDIR:-/var/tmp}}/etcdsafe-bench.XXXXXX")
 running=
@@ -52,7 +55,7 @@ if [[ $(stat -f -c %T "$work") == tmpfs ]]; then
 fi
 
 commit=$(git rev-parse --short=12 HEAD)
-[[ -z $(git status --porcelain -- . ':!test/bench/RESULTS.md') ]] || commit+=' and changes that are not committed'
+[[ -z $(git status --porcelain -- . ':!test/bench/RESULTS.md' ':!test/bench/STORES.md') ]] || commit+=' and changes that are not committed'
 mkdir -p "$work/bin/heap" "$work/run"
 make --no-print-directory build BIN="$work/bin/etcdsafe" >&2
 CGO_ENABLED=0 go build -trimpath -o "$work/bin/fill" ./test/data/fill
@@ -63,7 +66,8 @@ CGO_ENABLED=0 go build -trimpath -tags benchheap -overlay "$work/overlay.json" -
 
 "$work/bin/bench" -tools "$tools" -bin "$work/bin" -work "$work/run" -etcd "$etcd" -commit "$commit" \
 	-mb "${BENCH_MB:-500}" -rounds "${ROUNDS:-5}" -heap-mb "${HEAP_MB-200 2000}" -heap-keys "${HEAP_KEYS-1000000 2000000}" \
-	-bound test/bench/bound.txt -results "${BENCH_RESULTS:-test/bench/RESULTS.md}" &
+	-parts "${BENCH_PARTS:-etcd stores}" -bound test/bench/bound.txt \
+	-results "${BENCH_RESULTS:-test/bench/RESULTS.md}" -store-results "${BENCH_STORES:-test/bench/STORES.md}" &
 running=$!
 code=0
 wait "$running" || code=$?

@@ -8,12 +8,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
 type bench struct {
 	settings
-	stderr io.Writer
+	stderr  io.Writer
+	environ []string // of every command, once there is an object store
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -38,33 +40,50 @@ func (b *bench) say(format string, args ...any) {
 	fmt.Fprintf(b.stderr, "%s %s\n", time.Now().Format("15:04:05"), fmt.Sprintf(format, args...))
 }
 
-// all measures everything, prints the document and writes it to its file.
+// all measures each part, prints its document and writes it to its file.
 func (b *bench) all(ctx context.Context, stdout io.Writer) error {
 	r := results{settings: b.settings, began: time.Now(), loadBefore: load()}
 	var err error
 	if r.bound, err = readBound(b.bound); err != nil {
 		return err
 	}
-	if err := b.keys(ctx); err != nil {
-		return err
-	}
 	if r.facts, err = b.facts(ctx); err != nil {
 		return err
 	}
-	if err := b.measure(ctx, &r); err != nil {
-		return err
+	for _, part := range []struct {
+		name, file string
+		measure    func(context.Context, *results) error
+		document   func() string
+	}{
+		{"etcd", b.results, b.measure, r.document},
+		{"stores", b.storeResults, b.measureStores, r.storesDocument},
+	} {
+		if !slices.Contains(b.parts, part.name) {
+			continue
+		}
+		r.began = time.Now()
+		if err := part.measure(ctx, &r); err != nil {
+			return err
+		}
+		r.took = time.Since(r.began)
+		if err := write(part.file, part.document(), stdout); err != nil {
+			return err
+		}
 	}
-	r.took = time.Since(r.began)
-	text := r.document()
-	part := b.results + ".part"
-	if err := errors.Join(os.WriteFile(part, []byte(text), 0o644), os.Rename(part, b.results)); err != nil {
-		return err
-	}
-	_, err = io.WriteString(stdout, text)
-	return err
+	return nil
+}
+
+// write puts a document into its file, and shows it.
+func write(file, text string, stdout io.Writer) error {
+	part := file + ".part"
+	_, err := io.WriteString(stdout, text)
+	return errors.Join(os.WriteFile(part, []byte(text), 0o644), os.Rename(part, file), err)
 }
 
 func (b *bench) measure(ctx context.Context, r *results) error {
+	if err := b.keys(ctx); err != nil {
+		return err
+	}
 	if b.rounds > 0 {
 		for _, kind := range []string{"kubernetes", "custom-resources"} {
 			d, err := b.timed(ctx, kind)

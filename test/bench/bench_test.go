@@ -3,12 +3,17 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/stores"
+	"github.com/etcdsafe/etcdsafe/storage/catalog"
 )
 
 func TestMedianIsTheMiddleOrTheMeanOfTheTwo(t *testing.T) {
@@ -108,8 +113,63 @@ func TestDocumentHasEveryFigureAndWholeRows(t *testing.T) {
 	}
 }
 
+func TestStoresDocumentHasEveryFigure(t *testing.T) {
+	r := results{settings: settings{rounds: 1}, stores: &dataset{}, bound: map[string]string{"list": "the gateway", "store-heap": "the SDK"},
+		storeHeaps: []heapRun{{database: "10 archives", job: "list", parent: peak{live: 129 << 20}}}}
+	for _, f := range append(slices.Clone(storeFigures), storeStated...) {
+		r.stores.of(f.id).addOurs(2.6)
+		r.stores.of(f.id).addTheirs(2)
+	}
+	text := r.storesDocument()
+	for _, want := range []string{
+		"| `list` of 10,000 archives, wall | the bare LIST pages of manifests, receipts and holds, side by side | 2.60 s | 2.00 s | 1.30 | ≤ 1.30 | reached | the gateway |",
+		"| 1.30 | ≤ 1.15 | **missed** |", "| 1.30 | ≤ 2.20 | reached |", "| list | 129.0 MiB (0.0 MiB) | ≤ 128.0 MiB | **missed** | the SDK |",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("document has no %q:\n%s", want, text)
+		}
+	}
+	for _, f := range append(slices.Clone(storeFigures), storeStated...) {
+		if !strings.Contains(text, "| "+f.id+" | 2.60 s | 2.00 s |") {
+			t.Errorf("document has no rounds of %q", f.id)
+		}
+	}
+}
+
+// An archive that its own catalogue would refuse is not what users have.
+func TestSeededArchivesAreSound(t *testing.T) {
+	store, err := stores.Open(t.Context(), "file://"+t.TempDir(), noVariable, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	cat, err := catalog.Open(store, "bench")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{stderr: io.Discard}
+	now := time.Now().Truncate(time.Second)
+	if err := b.seed(t.Context(), cat, now, 0, 30); err != nil {
+		t.Fatal(err)
+	}
+	items, err := cat.Index(t.Context())
+	if err != nil || len(items) != 30 {
+		t.Fatalf("seeded 30 archives, listed %d, %v", len(items), err)
+	}
+	held := 0
+	err = cat.KnowAll(t.Context(), items, now, func(it catalog.Item, k catalog.Known) {
+		held += len(k.Holds)
+		if k.Fault != nil || k.Verified != catalog.Content || it.Future() {
+			t.Errorf("archive %s: %v, verified %q, future %t", it.ID, k.Fault, k.Verified, it.Future())
+		}
+	})
+	if err != nil || held != 3 {
+		t.Errorf("KnowAll: %v, %d held, want 3", err, held)
+	}
+}
+
 func TestBenchRefusesWhatItDoesNotUnderstand(t *testing.T) {
-	for _, args := range [][]string{{}, {"-mb", "x"}, {"-heap-mb", "200 0"}, {"more"}, {"-rounds", "-1"}} {
+	for _, args := range [][]string{{}, {"-mb", "x"}, {"-heap-mb", "200 0"}, {"more"}, {"-rounds", "-1"}, {"-parts", "none"}, {"-parts", "stores", "-rounds", "0"}} {
 		var stdout, stderr bytes.Buffer
 		if code := run(t.Context(), args, &stdout, &stderr); code != 10 || stderr.Len() == 0 || stdout.Len() > 0 {
 			t.Errorf("bench %q exits with %d, says %q", args, code, &stderr)

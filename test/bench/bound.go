@@ -15,8 +15,8 @@ func readBound(path string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	known := []string{"heap", "growth"}
-	for _, f := range limited {
+	known := []string{"heap", "growth", "store-heap"}
+	for _, f := range append(slices.Clone(limited), storeFigures...) {
 		known = append(known, f.id)
 	}
 	out := map[string]string{}

@@ -16,6 +16,7 @@ type heapRun struct {
 	job      string
 	parent   peak
 	child    peak // the largest
+	children int
 }
 
 // live bounds what both held at one moment: only one child runs at a time.
@@ -79,9 +80,18 @@ func (b *bench) heapJobs(ctx context.Context, s *server, of heapRun) ([]heapRun,
 	return runs, os.RemoveAll(b.path(ours))
 }
 
-// sample runs a job and collects what the sampler in each of its processes wrote beside the
-// binary.
+// sample is sampleAlone of a job that must have had a child.
 func (b *bench) sample(of heapRun, job string, do func() error) (heapRun, error) {
+	of, err := b.sampleAlone(of, job, do)
+	if err == nil && of.children == 0 {
+		err = fmt.Errorf("%s left no sample of a child", job)
+	}
+	return of, err
+}
+
+// sampleAlone runs a job and collects what the sampler in each of its processes wrote beside the
+// binary.
+func (b *bench) sampleAlone(of heapRun, job string, do func() error) (heapRun, error) {
 	of.job = job
 	samples := filepath.Join(filepath.Dir(b.sampled()), "samples")
 	if err := errors.Join(os.RemoveAll(samples), os.Mkdir(samples, 0o700)); err != nil {
@@ -111,8 +121,8 @@ func (b *bench) sample(of heapRun, job string, do func() error) (heapRun, error)
 		}
 		of.child.live, of.child.objects = max(of.child.live, p.live), max(of.child.objects, p.objects)
 	}
-	if parents != 1 || len(entries) < 2 {
-		return of, fmt.Errorf("%s left samples of %d processes, %d of its own: want 1, and a child", job, len(entries), parents)
+	if of.children = len(entries) - parents; parents != 1 {
+		return of, fmt.Errorf("%s left samples of %d processes, %d of its own: want 1", job, len(entries), parents)
 	}
 	return of, nil
 }

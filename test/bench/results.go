@@ -19,20 +19,14 @@ type results struct {
 	sets       []dataset
 	heaps      [][]heapRun
 	keyHeaps   [][]heapRun
+	stores     *dataset
+	storeHeaps []heapRun
 }
 
 // document is RESULTS.md.
 func (r *results) document() string {
 	var t text
-	t.line("# Results of `make bench`")
-	t.line("")
-	t.line("Written by `scripts/bench.sh`; do not edit. %s, %s, load before it %s.",
-		r.began.UTC().Format("2006-01-02 15:04 UTC"), r.took.Round(time.Second), r.loadBefore)
-	t.line("")
-	t.head("what", "value")
-	for _, f := range r.facts {
-		t.row(f.name, f.value)
-	}
+	r.title(&t, "Results of `make bench`")
 	for _, d := range r.sets {
 		r.dataset(&t, d)
 	}
@@ -40,7 +34,7 @@ func (r *results) document() string {
 	t.section("How it was measured", strings.Split(strings.TrimSpace(method), "\n")...)
 	for _, d := range r.sets {
 		stagesTable(&t, d)
-		roundsTable(&t, d)
+		roundsTable(&t, d, append(slices.Clone(limited), stated...))
 	}
 	return t.String()
 }
@@ -132,10 +126,10 @@ func (s stages) cell(i int) (name, value string) {
 }
 
 // roundsTable shows the values that the medians were made of.
-func roundsTable(t *text, d dataset) {
+func roundsTable(t *text, d dataset, figures []figure) {
 	t.section("All rounds: " + d.kind)
 	t.head("figure", "ours", "theirs")
-	for _, f := range append(slices.Clone(limited), stated...) {
+	for _, f := range figures {
 		s := d.of(f.id)
 		t.row(f.id, each(f.unit, s.ours), each(f.unit, s.theirs))
 	}

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -22,7 +23,9 @@ type settings struct {
 	heapMB    []int
 	heapKeys  []int
 
-	bound, results string // files
+	parts []string // of etcd, stores
+
+	bound, results, storeResults string // files
 }
 
 func parse(args []string, stderr io.Writer) (settings, error) {
@@ -40,9 +43,12 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	f.Func("heap-keys", "numbers of small keys at which the heap is measured", numbers(&s.heapKeys))
 	f.StringVar(&s.bound, "bound", "", "file of lines FIGURE<TAB>what it is bound by")
 	f.StringVar(&s.results, "results", "", "file to write the results to")
+	f.StringVar(&s.storeResults, "store-results", "", "file to write the results of object stores to")
+	parts := f.String("parts", "etcd stores", "what to measure")
 	if err := f.Parse(args); err != nil {
 		return s, err
 	}
+	s.parts = strings.Fields(*parts)
 	return s, s.validate(f.Args())
 }
 
@@ -67,13 +73,21 @@ func (s settings) validate(rest []string) error {
 	if len(rest) > 0 {
 		errs = append(errs, fmt.Errorf("unknown arguments %q", rest))
 	}
-	for name, value := range map[string]string{"tools": s.tools, "bin": s.bin, "work": s.work, "bound": s.bound, "results": s.results} {
+	for name, value := range map[string]string{"tools": s.tools, "bin": s.bin, "work": s.work, "bound": s.bound, "results": s.results, "store-results": s.storeResults} {
 		if value == "" {
 			errs = append(errs, fmt.Errorf("-%s is needed", name))
 		}
 	}
 	if s.megabytes < 1 || s.rounds < 0 {
 		errs = append(errs, errors.New("-mb must be 1 or more, -rounds not below 0"))
+	}
+	for _, part := range s.parts {
+		if part != "etcd" && part != "stores" {
+			errs = append(errs, fmt.Errorf("-parts: %q is neither etcd nor stores", part))
+		}
+	}
+	if slices.Contains(s.parts, "stores") && s.rounds < 1 {
+		errs = append(errs, errors.New("-rounds must be 1 or more for object stores"))
 	}
 	return errors.Join(errs...)
 }
