@@ -14,6 +14,8 @@ about half an hour on two quiet cores:
   flips       100 single-bit flips each in archives, manifests and receipts
   histories   HashKV against live members over 200 random histories of each etcd minor
   plans       10,000 cases of each property of prune's plan
+  stores      200 interleavings of snapshots, prunes, a verify and a copy over two stores, with
+              kills and with stores that fail; ETCDSAFE_SOAK_SEED=N repeats the draws of a run
   memory      snapshot, verify and restore of 2 GB in 256 MiB; needs a memory cgroup and
               10 GB of disk under $TMPDIR, or under /var/tmp where that is in memory
 
@@ -22,7 +24,7 @@ of those are kept.
 USAGE
 }
 
-parts=(kills flips histories plans memory)
+parts=(kills flips histories plans stores memory)
 share=${ETCDSAFE_SOAK:-1}
 
 main() {
@@ -50,6 +52,7 @@ main() {
 
 kills() { soak kills '^TestKilled'; }
 flips() { soak flips '^TestEveryFlippedBit'; }
+stores() { soak stores '^TestInterleavings|^TestTheThirdStore'; }
 memory() { soak memory '^TestJobsFit'; }
 
 # soak PART TESTS: the tests write their figures to files that begin with the part's name.

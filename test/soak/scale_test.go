@@ -15,15 +15,16 @@ type scale struct {
 	hitsEach                    int    // kills in each stage, at least
 	killBytes                   string // of the database, so large that each stage lasts
 	flips                       int    // in each kind of object
+	interleavings               int
 	memoryBytes                 string // of the database
 	memoryLimit                 int64
 }
 
 // The three sizes: what the issue asks for; go test; go test -short.
 var (
-	whole = scale{snapshotKills: 100, restoreKills: 50, hitsEach: 5, killBytes: "64Mi", flips: 100, memoryBytes: "2Gi", memoryLimit: 256 << 20}
-	part  = scale{snapshotKills: 12, restoreKills: 10, hitsEach: 1, killBytes: "64Mi", flips: 10, memoryBytes: "200Mi", memoryLimit: 128 << 20}
-	short = scale{snapshotKills: 4, restoreKills: 3, hitsEach: 0, killBytes: "24Mi", flips: 3, memoryBytes: "64Mi", memoryLimit: 96 << 20}
+	whole = scale{snapshotKills: 100, restoreKills: 50, hitsEach: 5, killBytes: "64Mi", flips: 100, interleavings: 200, memoryBytes: "2Gi", memoryLimit: 256 << 20}
+	part  = scale{snapshotKills: 12, restoreKills: 10, hitsEach: 1, killBytes: "64Mi", flips: 10, interleavings: 8, memoryBytes: "200Mi", memoryLimit: 128 << 20}
+	short = scale{snapshotKills: 4, restoreKills: 3, hitsEach: 0, killBytes: "24Mi", flips: 3, interleavings: 3, memoryBytes: "64Mi", memoryLimit: 96 << 20}
 )
 
 // scaleOf goes by ETCDSAFE_SOAK: 1 is the whole, and 0.2 a fifth of its counts, on the same
@@ -43,7 +44,7 @@ func scaleOf(t *testing.T) scale {
 		t.Fatalf("ETCDSAFE_SOAK is %q, want a number above 0 and up to 1", text)
 	}
 	s := whole
-	for _, n := range []*int{&s.snapshotKills, &s.restoreKills, &s.flips} {
+	for _, n := range []*int{&s.snapshotKills, &s.restoreKills, &s.flips, &s.interleavings} {
 		*n = int(math.Ceil(float64(*n) * share))
 	}
 	s.hitsEach = int(float64(s.hitsEach) * share)

@@ -25,7 +25,8 @@ import (
 // begins with the process. One without a line begins when a name appears in a folder.
 type stage struct {
 	name, line string
-	child      bool // a child process works on the database in it, most of the time
+	again      string // a line after which a run that repeats is in it once more
+	child      bool   // a child process works on the database in it, most of the time
 }
 
 // The stages of both jobs, in order. A job's own `stage` attributes stand on some of these lines.
@@ -53,6 +54,30 @@ var (
 	}
 )
 
+// The stages of jobs that do the same for one archive after the other, in the order in which they
+// are met first.
+var (
+	pruneStages = []stage{
+		{name: "start"},
+		{name: "plan", line: "started"},
+		{name: "remove-manifest", line: "removal begun", again: "archive removed"},
+		{name: "remove-archive", line: "manifest removed"},
+		{name: "garbage", line: "archives removed"},
+	}
+	copyStages = []stage{
+		{name: "start"},
+		{name: "fetch", line: "started", again: "archive committed"},
+		{name: "upload", line: "archive fetched"},
+		{name: "readback", line: "archive stored"},
+		{name: "commit", line: "archive read back"},
+	}
+	verifyStages = []stage{
+		{name: "start"},
+		{name: "first", line: "started"},
+		{name: "next", line: "archive looked at"},
+	}
+)
+
 // String is the stage's name.
 func (s stage) String() string { return s.name }
 
@@ -73,6 +98,7 @@ type hunt struct {
 	stage  int
 	delay  time.Duration
 	spare  bool // the run is only watched
+	repeat bool // stages come again: the last one begun counts, not the furthest
 
 	// renamed is the path whose rename begins the stage without a line, if there is one, and
 	// there tells afterwards that it began.
@@ -101,7 +127,9 @@ func (h *hunt) run(t *testing.T) death {
 	lines := follow(stderr, &said)
 	var due <-chan time.Time
 	aim := func(stage int) {
-		d.stage = max(d.stage, stage)
+		if d.stage = max(d.stage, stage); h.repeat {
+			d.stage = stage
+		}
 		if stage < len(d.begun) && d.begun[stage] == 0 {
 			d.begun[stage] = time.Since(began)
 		}
@@ -180,7 +208,7 @@ func (h *hunt) lineOf(line string) int {
 	if json.Unmarshal([]byte(line), &entry) != nil || entry.Msg == "" {
 		return 0
 	}
-	return max(0, slices.IndexFunc(h.stages, func(s stage) bool { return s.line == entry.Msg }))
+	return max(0, slices.IndexFunc(h.stages, func(s stage) bool { return s.line == entry.Msg || s.again == entry.Msg }))
 }
 
 // nameless is the stage that begins with a name in a folder, 0 for none.
