@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -52,11 +51,7 @@ func seedOne(ctx context.Context, to *catalog.Catalog, at time.Time, i int) erro
 	}
 	r := catalog.Receipt{Archive: m.ID, ManifestSHA256: m.SHA256, Cluster: to.Cluster(), Level: catalog.Content, OK: true, Key: "identity",
 		Started: at, Finished: at.Add(time.Minute), Tool: m.Tool}
-	err = errors.Join(
-		to.PutArchive(ctx, m.ID, m.Codecs, strings.NewReader("sealed"), m.Archive.Bytes),
-		to.PutReceipt(ctx, r, "0000"),
-		to.Commit(ctx, m),
-	)
+	err = errors.Join(publish(ctx, to, m, []byte("sealed")), to.PutReceipt(ctx, r, "0000"))
 	if i%everyHeld == 0 {
 		err = errors.Join(err, to.PutHold(ctx, catalog.Hold{Archive: m.ID, Reason: "bench", Written: at, Tool: m.Tool}, false, "0000"))
 	}
