@@ -140,7 +140,7 @@ func TestAnArchiveThatTheStoreEmptiedIsNotCommitted(t *testing.T) {
 	liar.Lie(storetest.Ask{Method: "PUT", URI: "/archives/"}, 0, storetest.Answer(200, ""))
 	u := operatorOf(t, gateway.Env()...)
 	u = u.with("ETCDSAFE_STORES=" + s3URL(gateway.Through(liar.Endpoint), name))
-	r := u.exits(t, exitFailed, "snapshot")
+	r := u.exits(t, exitIntegrity, "snapshot")
 	if r.field(t, "committed") != "false" {
 		t.Error(r)
 	}

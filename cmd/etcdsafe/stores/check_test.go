@@ -21,7 +21,7 @@ func TestCheckRefuses(t *testing.T) {
 		"s3://bucket?regoin=eu-west-1":                      "nearest is region",
 		"s3://bucket?pathstyle=true":                        "nearest is path_style",
 		"gs://bucket?endpiont=http://host":                  "nearest is endpoint",
-		"gs://bucket?retain=7d":                             `unknown parameter "retain"`,
+		"gs://bucket?retain=7d":                             `only s3 stores lock objects`,
 		"azblob://container?checksum=md5":                   `unknown parameter "checksum"`,
 		"file:///folder?region=x":                           `unknown parameter "region"`,
 		"s3://bucket?region=a&region=b":                     `"region" is given twice`,

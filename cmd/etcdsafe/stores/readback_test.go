@@ -176,8 +176,8 @@ func TestACreateWhoseAnswerIsLostCounts(t *testing.T) {
 					if err := p.publish(t.Context(), catalogOf(t, r.b), catalog.Steps{}); err != nil {
 						t.Errorf("Publish = %v, want success", err)
 					}
-					if name != "manifest" && len(r.l.Requests(ask)) < 2 {
-						t.Errorf("asked %v, want a second try", r.l.Requests(ask))
+					if len(r.l.Requests(ask)) < 1 { // the answer to the first one is lost
+						t.Errorf("nothing was asked by %+v: no answer was lost", ask)
 					}
 					r.wantListed(p)
 					r.wantObject(p.archiveKey(), data)
