@@ -175,7 +175,12 @@ func (r *run) fill(ctx context.Context, g gap) error {
 	r.Log.Debug("archive fetched", "archive", g.id, "store", from.URL())
 	var faults []error
 	for _, store := range g.to {
-		faults = append(faults, r.note(gap{g.id, catalog.Stores{store}}, from.URL(), m.Archive.Bytes, r.publish(ctx, from, store, m, text, sealed)))
+		err := r.publish(ctx, from, store, m, text, sealed)
+		if errors.Is(err, catalog.ErrChanged) && len(r.What) == 0 {
+			r.Log.Info("archive pruned meanwhile", "archive", g.id, "store", store.URL(), "err", err)
+			continue
+		}
+		faults = append(faults, r.note(gap{g.id, catalog.Stores{store}}, from.URL(), m.Archive.Bytes, err))
 	}
 	return errors.Join(faults...)
 }
