@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -63,7 +64,7 @@ func openS3(ctx context.Context, p place) (*blob.Bucket, bucket.Kind, error) {
 			return nil
 		},
 	}
-	s3More{client, p.bucket, p.prefix}.addTo(ctx, &about)
+	s3More{client, p.bucket, p.prefix, new(atomic.Bool)}.addTo(ctx, &about)
 	return b, about, err //nolint:wrapcheck // Open wraps it
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,6 +24,7 @@ type s3More struct {
 	client *s3.Client
 	bucket string
 	prefix string
+	noLock *atomic.Bool // asking for an object's lock is of no use here
 }
 
 func (m s3More) addTo(ctx context.Context, k *bucket.Kind) {
@@ -46,13 +48,17 @@ func hasCode(err error, codes ...string) bool {
 
 // lockedUntil is zero for an object without a lock, and in a bucket that knows none.
 func (m s3More) lockedUntil(ctx context.Context, key string) (time.Time, error) {
+	if m.noLock.Load() {
+		return time.Time{}, nil
+	}
 	out, err := m.client.GetObjectRetention(ctx, &s3.GetObjectRetentionInput{Bucket: &m.bucket, Key: aws.String(m.prefix + key)})
 	status, _ := answered(err)
 	switch {
-	case hasCode(err, "NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError", "InvalidRequest", "NoSuchKey", "NotImplemented"):
+	case hasCode(err, "ObjectLockConfigurationNotFoundError", "InvalidRequest", "NotImplemented"), status == http.StatusForbidden:
+		m.noLock.Store(true) // the bucket knows none, or we may not ask: a removal would then fail
 		return time.Time{}, nil
-	case err != nil && (status == http.StatusNotFound || status == http.StatusNotImplemented || status == http.StatusForbidden):
-		return time.Time{}, nil // nor for one who may not ask: a removal would then fail
+	case hasCode(err, "NoSuchObjectLockConfiguration", "NoSuchKey"), err != nil && (status == http.StatusNotFound || status == http.StatusNotImplemented):
+		return time.Time{}, nil
 	case err != nil:
 		return time.Time{}, err
 	case out.Retention == nil || out.Retention.RetainUntilDate == nil:
