@@ -351,6 +351,22 @@ func TestAManifestThatChangedAfterThePlanStays(t *testing.T) {
 	r.wantKept(report, changed, catalog.ErrChanged.Error())
 }
 
+// TestWhatAnotherPruneTookMayBeComing: an archive that was planned is gone, and its bytes are on
+// their way back. They are not this run's to remove.
+func TestWhatAnotherPruneTookMayBeComing(t *testing.T) {
+	r := newLiarRig(t)
+	name, bytes := objects(r.go4[2])
+	r.atFirstRemoval(func() { r.remove([]driver.ListObject{{Key: name}}) })
+	if report, err := Run(t.Context(), r.Config); err != nil || report.Stores[0].Result != jobs.OK {
+		t.Errorf("Run = %v with %+v", err, report.Stores)
+	}
+	if !r.has(bytes) {
+		t.Error("bytes went whose manifest another had removed")
+	}
+	r.again()
+	r.wantPruned()
+}
+
 // atFirstRemoval runs f once, before anything goes.
 func (r *rig) atFirstRemoval(f func()) {
 	r.liar.step = func(c call) error {
@@ -772,7 +788,9 @@ func TestHoldsAloneAreNoGarbage(t *testing.T) {
 	r := newLiarRig(t)
 	m, sealed := r.manifest(noon.Add(-5 * day))
 	r.hold(m.ID, "before it comes", nil, false)
-	r.again()
+	if garbage := r.again().Stores[0].Garbage; len(garbage) != 2 {
+		t.Errorf("report names %+v, want the two that lie there always", garbage)
+	}
 	r.publish(r.store, m, sealed)
 	r.age(m.ID, noon.Add(-5*day))
 	if v := verdicts(r.again())[m.ID]; v != plan.Keep {
