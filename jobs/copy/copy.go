@@ -83,10 +83,21 @@ func (r *run) do(ctx context.Context) error {
 	return nil
 }
 
-// gap is an archive, and the stores that lack it.
+// gap is an archive, and the stores that lack it, or its bytes.
 type gap struct {
 	id catalog.ID
 	to catalog.Stores
+}
+
+// sources is the stores to read, without those that lack the bytes, unless all do.
+func (g gap) sources(in []*catalog.Catalog) []*catalog.Catalog {
+	others := slices.DeleteFunc(slices.Clone(in), func(c *catalog.Catalog) bool {
+		return slices.ContainsFunc(g.to, func(to *catalog.Catalog) bool { return to.URL() == c.URL() })
+	})
+	if len(others) == 0 {
+		return in
+	}
+	return others
 }
 
 // gaps lists what is to be copied, newest first, and the faults of stores that could not say.
@@ -97,14 +108,14 @@ func (r *run) gaps(ctx context.Context) ([]gap, []error) {
 	}
 	lacking, silent := map[catalog.ID]catalog.Stores{}, 0
 	for _, store := range r.To {
-		entries, err := store.List(ctx)
+		has, err := store.Whole(ctx)
 		if err != nil {
 			faults = append(faults, err)
 			silent++
 			continue
 		}
 		for _, id := range want {
-			if !slices.ContainsFunc(entries, func(e catalog.Entry) bool { return e.ID == id }) {
+			if !has[id] {
 				lacking[id] = append(lacking[id], store)
 			}
 		}
@@ -157,6 +168,7 @@ func (r *run) fill(ctx context.Context, g gap) error {
 	if err != nil {
 		return r.note(g, "", 0, err)
 	}
+	choice.In = g.sources(choice.In)
 	m := choice.Manifest
 	if r.DryRun {
 		return r.note(g, choice.In[0].URL(), m.Archive.Bytes, nil)

@@ -1,4 +1,5 @@
-// Package copy fills the gaps between stores: archives that one has and another lacks.
+// Package copy fills the gaps between stores: archives that one has and another lacks, or has
+// without its bytes.
 //
 //	stores ─ choose ─▶ sealed bytes ─▶ spool, SHA-256 ─▶ upload ─ read back ─▶ manifest, byte for byte
 //

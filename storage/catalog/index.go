@@ -34,6 +34,30 @@ func (c *Catalog) Index(ctx context.Context) ([]Item, error) {
 	return slices.DeleteFunc(all.items(), func(it Item) bool { return it.Manifest == nil }), nil
 }
 
+// Whole is the ids of which both manifest and bytes are listed, manifests first: what is published
+// meanwhile is missed, or whole. Where a manifest lies alone, somebody took the bytes away.
+func (c *Catalog) Whole(ctx context.Context) (map[ID]bool, error) {
+	archives, whole := map[ID]bool{}, map[ID]bool{}
+	manifests, err := c.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := c.folder(ctx, "archives")
+	if err != nil {
+		return nil, err
+	}
+	for _, obj := range objects {
+		_, id := c.keys.parse(obj.Key)
+		archives[id] = true
+	}
+	for _, e := range manifests {
+		if archives[e.ID] {
+			whole[e.ID] = true
+		}
+	}
+	return whole, nil
+}
+
 func (c *Catalog) folder(ctx context.Context, name string) (out []bucket.Object, err error) {
 	for obj, err := range c.store.List(ctx, c.cluster+"/"+name+"/") {
 		if err != nil {
