@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,6 +53,7 @@ func (s Stores) Find(ctx context.Context, name string, asOf time.Time) (Choice, 
 func (o *Choice) complete(ctx context.Context, s Stores) error {
 	first := o.In[0]
 	o.In = nil
+	var gone error
 	for _, c := range s {
 		if o.Faults[c] != nil {
 			continue
@@ -61,6 +63,9 @@ func (o *Choice) complete(ctx context.Context, s Stores) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, bucket.ErrNotExist):
+			if c == first { // a prune took it since
+				gone = err
+			}
 		case err != nil:
 			o.Faults[c] = err
 		case m.SHA256 != o.Manifest.SHA256:
@@ -70,7 +75,7 @@ func (o *Choice) complete(ctx context.Context, s Stores) error {
 		}
 	}
 	if o.In == nil {
-		return o.Faults[first]
+		return cmp.Or(gone, o.Faults[first])
 	}
 	return nil
 }
