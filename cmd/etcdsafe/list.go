@@ -115,18 +115,19 @@ type told struct {
 
 func (c *cli) view(ctx context.Context, store *catalog.Catalog) view {
 	v := view{url: store.URL(), told: map[catalog.ID]told{}}
-	if v.items, v.err = store.Index(ctx); v.err != nil {
+	names := store.Names(ctx)
+	if !c.set.List.Long.Get() {
+		v.items, v.err = catalog.Collect(names)
+		v.heard = v.err == nil
 		return v
 	}
-	v.heard = true
-	if c.set.List.Long.Get() {
-		c.collectLater()
-		v.err = store.KnowAll(ctx, v.items, c.now(), func(it catalog.Item, k catalog.Known) { v.told[it.ID] = tell(k) })
-		v.items = slices.DeleteFunc(v.items, func(it catalog.Item) bool {
-			_, isTold := v.told[it.ID]
-			return v.err == nil && !isTold // removed since it was listed
-		})
-	}
+	c.collectLater()
+	v.items, v.err = store.KnowAll(ctx, names, c.now(), func(it catalog.Item, k catalog.Known) { v.told[it.ID] = tell(k) })
+	v.heard = v.items != nil
+	v.items = slices.DeleteFunc(v.items, func(it catalog.Item) bool {
+		_, isTold := v.told[it.ID]
+		return v.err == nil && !isTold // removed since it was listed
+	})
 	return v
 }
 

@@ -105,6 +105,7 @@ func (c *cli) prune(ctx context.Context, log *slog.Logger, _ jobs.Progress) (out
 	for _, id := range s.Prune.Only.Get() {
 		cfg.Only = append(cfg.Only, catalog.ID(id))
 	}
+	c.collectLater()
 	report, err := prune.Run(ctx, cfg)
 	return &pruneReport{report}, err
 }

@@ -35,20 +35,24 @@ type planned struct {
 // make lists, reads and plans. Nothing is changed but for a probe of the store's clock, which a dry
 // run does not write.
 func (p *planned) make(ctx context.Context) error {
-	inventory, agree, err := p.list(ctx)
+	first, err := p.listBefore(ctx)
 	if err != nil {
 		return err
 	}
-	now, err := p.clock(ctx, inventory)
+	now, err := p.clock(ctx)
 	if err != nil {
 		return err
 	}
 	p.ahead = max(0, p.Now().Sub(now))
-	known, err := p.read(ctx, inventory)
+	items, known, err := p.read(ctx)
 	if err != nil {
 		return err
 	}
-	in := plan.Input{Archives: known, Policy: p.Policy, Only: p.Only, Now: p.Now(), StoreNow: now, ListsAgree: agree}
+	if p.DryRun {
+		now = latest(now, items)
+	}
+	in := plan.Input{Archives: known, Policy: p.Policy, Only: p.Only, Now: p.Now(), StoreNow: now,
+		ListsAgree: first == nil || slices.Equal(first, archives(items))}
 	if p.plan, err = plan.Make(in); err != nil {
 		return err
 	}
@@ -56,7 +60,7 @@ func (p *planned) make(ctx context.Context) error {
 		return err
 	}
 	p.report.PlanHash = p.plan.Hash
-	if err := p.garbage(ctx, inventory, now); err != nil {
+	if err := p.garbage(ctx, items, now); err != nil {
 		return err
 	}
 	return p.plan.Err()
@@ -65,18 +69,15 @@ func (p *planned) make(ctx context.Context) error {
 // locks asks the store for the locks of what would go, and plans again where there are any: to ask
 // for all would take a call for each archive.
 func (p *planned) locks(ctx context.Context, in *plan.Input) error {
-	locked := map[catalog.ID]time.Time{}
+	var going []catalog.Item
 	for _, item := range p.plan.Archives {
-		if item.Verdict != plan.Remove {
-			continue
+		if item.Verdict == plan.Remove {
+			going = append(going, p.lies[item.ID])
 		}
-		until, err := p.store.LockedUntil(ctx, p.lies[item.ID])
-		if err != nil {
-			return err
-		}
-		if !until.IsZero() {
-			locked[item.ID] = until
-		}
+	}
+	locked, err := p.store.LocksOf(ctx, going)
+	if err != nil {
+		return err
 	}
 	if len(locked) == 0 {
 		return nil
@@ -84,7 +85,6 @@ func (p *planned) locks(ctx context.Context, in *plan.Input) error {
 	for i := range in.Archives {
 		in.Archives[i].LockedUntil = locked[in.Archives[i].ID]
 	}
-	var err error
 	p.plan, err = plan.Make(*in)
 	return err
 }
@@ -92,12 +92,15 @@ func (p *planned) locks(ctx context.Context, in *plan.Input) error {
 // early is the time by the clock that is behind, ours or the store's: by that holds end.
 func (p *planned) early() time.Time { return p.Now().Add(-p.ahead) }
 
-// list takes stock; where caps decide, twice, since a list that misses the newest would make them
-// cut an older one.
-func (p *planned) list(ctx context.Context) (catalog.Inventory, bool, error) {
-	first, err := p.store.Inventory(ctx)
-	if err != nil || p.Policy.MaxCount == 0 && p.Policy.MaxBytes == 0 || len(p.Only) > 0 {
-		return first, true, err
+// listBefore is the archives by a LIST of its own, a while before the one that is read, where caps
+// decide: a list that misses the newest would make them cut an older one. Else nil.
+func (p *planned) listBefore(ctx context.Context) ([]catalog.ID, error) {
+	if p.Policy.MaxCount == 0 && p.Policy.MaxBytes == 0 || len(p.Only) > 0 {
+		return nil, nil
+	}
+	items, err := catalog.Collect(p.store.Names(ctx))
+	if err != nil {
+		return nil, err
 	}
 	p.Log.Info("second list awaited", "store", p.report.URL, "reason", "--max-count and --max-bytes decide on two that agree")
 	timer := time.NewTimer(p.Between)
@@ -105,14 +108,15 @@ func (p *planned) list(ctx context.Context) (catalog.Inventory, bool, error) {
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
-		return first, false, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
-	second, err := p.store.Inventory(ctx)
-	return second, slices.Equal(archives(first), archives(second)), err
+	return archives(items), nil
 }
 
-func archives(inventory catalog.Inventory) (ids []catalog.ID) {
-	for _, it := range inventory.Items {
+// archives is never nil.
+func archives(items []catalog.Item) []catalog.ID {
+	ids := []catalog.ID{}
+	for _, it := range items {
 		if it.Manifest != nil {
 			ids = append(ids, it.ID)
 		}
@@ -121,34 +125,41 @@ func archives(inventory catalog.Inventory) (ids []catalog.ID) {
 }
 
 // clock is the store's time. A dry run goes by our own, unless something there is younger.
-func (p *planned) clock(ctx context.Context, inventory catalog.Inventory) (time.Time, error) {
-	if !p.DryRun {
-		var b [4]byte
-		if _, err := io.ReadFull(p.Random, b[:]); err != nil {
-			return time.Time{}, fmt.Errorf("draw name: %w", err)
-		}
-		return p.store.Clock(ctx, hex.EncodeToString(b[:]))
+func (p *planned) clock(ctx context.Context) (time.Time, error) {
+	if p.DryRun {
+		return p.Now(), nil
 	}
-	now := p.Now()
-	for _, it := range inventory.Items {
+	var b [4]byte
+	if _, err := io.ReadFull(p.Random, b[:]); err != nil {
+		return time.Time{}, fmt.Errorf("draw name: %w", err)
+	}
+	return p.store.Clock(ctx, hex.EncodeToString(b[:]))
+}
+
+// latest is now, or when the store took the youngest of what lies there.
+func latest(now time.Time, items []catalog.Item) time.Time {
+	for _, it := range items {
 		if newest := it.Newest(); newest.After(now) {
 			now = newest
 		}
 	}
-	return now, nil
+	return now
 }
 
-// read learns what the documents of each archive say, and keeps of a manifest what its removal asks
-// for: 10,000 whole ones take 30 MB.
-func (p *planned) read(ctx context.Context, inventory catalog.Inventory) (out []plan.Archive, err error) {
+// read lists all, and learns what the documents of each archive say. Of a manifest it keeps what its
+// removal asks for: 10,000 whole ones take 30 MB.
+func (p *planned) read(ctx context.Context) (items []catalog.Item, out []plan.Archive, err error) {
 	p.lies, p.known = map[catalog.ID]catalog.Item{}, map[catalog.ID]catalog.Known{}
-	p.failed, p.gone, p.probes = map[catalog.ID]error{}, map[catalog.ID]bool{}, inventory.Probes
-	err = p.store.KnowAll(ctx, inventory.Items, p.early(), func(it catalog.Item, k catalog.Known) {
+	p.failed, p.gone = map[catalog.ID]error{}, map[catalog.ID]bool{}
+	items, err = p.store.KnowAll(ctx, p.store.Everything(ctx), p.early(), func(it catalog.Item, k catalog.Known) {
 		out = append(out, archiveOf(it, k))
 		k.Manifest = catalog.Manifest{SHA256: k.Manifest.SHA256}
 		p.lies[it.ID], p.known[it.ID] = it, k
 	})
-	return out, err
+	if err == nil {
+		p.probes, err = p.store.Probes(ctx)
+	}
+	return items, out, err
 }
 
 // archiveOf is what the plan needs to know.
@@ -179,14 +190,14 @@ func archiveOf(it catalog.Item, k catalog.Known) plan.Archive {
 }
 
 // garbage names what belongs to no archive.
-func (p *planned) garbage(ctx context.Context, inventory catalog.Inventory, now time.Time) (err error) {
-	for _, it := range inventory.Items {
+func (p *planned) garbage(ctx context.Context, items []catalog.Item, now time.Time) (err error) {
+	for _, it := range items {
 		if it.Garbage() {
 			p.lies[it.ID] = it
 			p.note(string(it.ID), "no manifest", it.Bytes(), it.Newest(), now)
 		}
 	}
-	for _, obj := range inventory.Probes {
+	for _, obj := range p.probes {
 		p.note(obj.Key, "a probe", obj.Size, obj.ModTime, now)
 	}
 	if p.unfinished, err = p.store.Unfinished(ctx); err != nil {

@@ -436,7 +436,7 @@ func TestCapsRemoveNothingWhereTwoListsDisagree(t *testing.T) {
 		name, _ := objects(r.ids[0])
 		lists := -1
 		r.liar.step = func(c call) error {
-			if c.what == "list" && c.key == "prod/" {
+			if c.what == "list" && c.key == "prod/manifests/" {
 				lists++
 			}
 			return nil

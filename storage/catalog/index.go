@@ -2,36 +2,21 @@ package catalog
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"slices"
-	"strings"
-	"sync"
+	"iter"
 	"time"
-
-	"github.com/etcdsafe/etcdsafe/storage/bucket"
 )
 
-// Index is the archives, newest first, as the names of their manifests, receipts and holds tell
-// them: three LISTs, side by side. Nothing is read, and no other part of an Item is filled.
-func (c *Catalog) Index(ctx context.Context) ([]Item, error) {
-	folders := []string{"manifests", "receipts", "holds"}
-	objects, faults := make([][]bucket.Object, len(folders)), make([]error, len(folders))
-	var wait sync.WaitGroup
-	for i, folder := range folders {
-		wait.Go(func() { objects[i], faults[i] = c.folder(ctx, folder) })
-	}
-	wait.Wait()
-	if err := errors.Join(faults...); err != nil {
-		return nil, err
-	}
-	all := shelf{}
-	for _, obj := range slices.Concat(objects...) {
-		if folder, id := c.keys.parse(obj.Key); id != "" {
-			all.put(folder, id, obj)
+// Names yields the archives, oldest first, as the names of their manifests, receipts and holds tell
+// them. Nothing is read, and no other part of an Item is filled. An error is the last thing that it
+// yields.
+func (c *Catalog) Names(ctx context.Context) iter.Seq2[Item, error] {
+	return func(yield func(Item, error) bool) {
+		for it, err := range c.walk(ctx, "manifests", "receipts", "holds") {
+			if (err != nil || it.Manifest != nil) && !yield(it, err) {
+				return
+			}
 		}
 	}
-	return slices.DeleteFunc(all.items(), func(it Item) bool { return it.Manifest == nil }), nil
 }
 
 // Whole is the ids of which both manifest and bytes are listed, manifests first: what is published
@@ -42,13 +27,11 @@ func (c *Catalog) Whole(ctx context.Context) (map[ID]bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects, err := c.folder(ctx, "archives")
-	if err != nil {
-		return nil, err
-	}
-	for _, obj := range objects {
-		_, id := c.keys.parse(obj.Key)
-		archives[id] = true
+	for it, err := range c.walk(ctx, "archives") {
+		if err != nil {
+			return nil, err
+		}
+		archives[it.ID] = true
 	}
 	for _, e := range manifests {
 		if archives[e.ID] {
@@ -56,48 +39,6 @@ func (c *Catalog) Whole(ctx context.Context) (map[ID]bool, error) {
 		}
 	}
 	return whole, nil
-}
-
-func (c *Catalog) folder(ctx context.Context, name string) (out []bucket.Object, err error) {
-	for obj, err := range c.store.List(ctx, c.cluster+"/"+name+"/") {
-		if err != nil {
-			return nil, fmt.Errorf("list %s of %q in %s: %w", name, c.cluster, c.store.URL(), err)
-		}
-		out = append(out, obj)
-	}
-	return out, nil
-}
-
-// shelf is items by id.
-type shelf map[ID]*Item
-
-// put adds an object to its item, as keys.parse took its name apart.
-func (s shelf) put(folder string, id ID, obj bucket.Object) {
-	if s[id] == nil {
-		s[id] = &Item{ID: id}
-	}
-	switch it := s[id]; folder {
-	case "manifests":
-		it.Manifest = &obj
-	case "archives":
-		it.Archives = append(it.Archives, obj)
-	case "receipts":
-		it.Receipts = append(it.Receipts, obj)
-	case "holds":
-		it.Holds = append(it.Holds, obj)
-	case "accepts":
-		it.Accept = &obj
-	}
-}
-
-// items are all, newest first.
-func (s shelf) items() []Item {
-	var out []Item
-	for _, it := range s {
-		out = append(out, *it)
-	}
-	slices.SortFunc(out, func(a, b Item) int { return strings.Compare(string(b.ID), string(a.ID)) })
-	return out
 }
 
 // Future is Entry.Future.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +22,7 @@ func hold(t *testing.T, c *Catalog, id ID, release bool, second int) {
 	}
 }
 
-func TestIndexGoesByNamesAlone(t *testing.T) {
+func TestNamesAreAllThatIsListed(t *testing.T) {
 	c, store := memory(t)
 	put := func(key string) {
 		if err := store.Put(t.Context(), key, strings.NewReader("x"), 1, false); err != nil {
@@ -49,14 +52,14 @@ func TestIndexGoesByNamesAlone(t *testing.T) {
 	gone := sample(t, noon, 9)
 	hold(t, c, gone.ID, false, 1)
 	put("prod/manifests/" + string(gone.ID) + ".json.bak")
-	got, err := c.Index(t.Context())
+	got, err := Collect(c.Names(t.Context()))
 	if err != nil || len(got) != len(ids) {
-		t.Fatalf("Index = %d items, %v, want %d", len(got), err, len(ids))
+		t.Fatalf("Names = %d items, %v, want %d", len(got), err, len(ids))
 	}
 	var lines []string
 	for i, it := range got {
 		if it.ID != ids[i] {
-			t.Errorf("Index has %s at %d, want %s", it.ID, i, ids[i])
+			t.Errorf("Names has %s at %d, want %s", it.ID, i, ids[i])
 		}
 		level, at := it.Receipt()
 		lines = append(lines, fmt.Sprintf("%s %d %t", level, max(0, at.Unix()-noon.Unix()), it.Held()))
@@ -69,27 +72,38 @@ func TestIndexGoesByNamesAlone(t *testing.T) {
 		}
 	}
 	if got, want := strings.Join(lines, ","), " 0 true, 0 false, 0 true,content 2 false, 0 false"; got != want {
-		t.Errorf("Index tells %q, want %q", got, want)
+		t.Errorf("Names tells %q, want %q", got, want)
 	}
 }
 
 // whole is what KnowAll tells of every archive.
 func whole(t *testing.T, c *Catalog) map[ID]Known {
 	t.Helper()
-	items, err := c.Index(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	known := map[ID]Known{}
-	if err := c.KnowAll(t.Context(), items, noon, func(it Item, k Known) {
+	items, err := c.KnowAll(t.Context(), c.Names(t.Context()), noon, func(it Item, k Known) {
 		if _, twice := known[it.ID]; twice {
 			t.Errorf("KnowAll told twice of %s", it.ID)
 		}
 		known[it.ID] = k
-	}); err != nil {
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
+	if !slices.IsSortedFunc(items, func(a, b Item) int { return strings.Compare(string(b.ID), string(a.ID)) }) {
+		t.Error("KnowAll's items are not sorted, newest first")
+	}
 	return known
+}
+
+// those yields what was listed before.
+func those(items []Item) iter.Seq2[Item, error] {
+	return func(yield func(Item, error) bool) {
+		for _, it := range items {
+			if !yield(it, nil) {
+				return
+			}
+		}
+	}
 }
 
 func TestKnowAllTellsOfEachWhatIsToldOfOne(t *testing.T) {
@@ -110,7 +124,7 @@ func TestKnowAllTellsOfEachWhatIsToldOfOne(t *testing.T) {
 			t.Errorf("KnowAll tells of %d: verified %q, finding %q, %d holds; want %q, %v", i, k.Verified, k.Finding, len(k.Holds), level, err)
 		}
 	}
-	items, err := c.Index(t.Context())
+	items, err := Collect(c.Names(t.Context()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +133,7 @@ func TestKnowAllTellsOfEachWhatIsToldOfOne(t *testing.T) {
 	}
 	n := 0
 	items[0].Manifest = nil
-	if err := c.KnowAll(t.Context(), items, noon, func(Item, Known) { n++ }); err != nil || n != 38 {
+	if _, err := c.KnowAll(t.Context(), those(items), noon, func(Item, Known) { n++ }); err != nil || n != 38 {
 		t.Errorf("KnowAll of 40, one gone and one without a manifest, told of %d, %v", n, err)
 	}
 }
@@ -129,21 +143,95 @@ func TestKnowAllStopsWithItsContextAndItsStore(t *testing.T) {
 	for i := range 200 {
 		commit(t, c, sample(t, noon.Add(time.Duration(i)*time.Hour), int64(i+1)))
 	}
-	items, err := c.Index(t.Context())
+	items, err := Collect(c.Names(t.Context()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	n := 0
-	err = c.KnowAll(ctx, items, noon, func(Item, Known) { n++; cancel() })
+	_, err = c.KnowAll(ctx, those(items), noon, func(Item, Known) { n++; cancel() })
 	if !errors.Is(err, context.Canceled) || n > 2*readers {
 		t.Errorf("KnowAll, cancelled at the first of 200, told of %d, %v", n, err)
 	}
 	store.Close()
-	if err := c.KnowAll(t.Context(), items, noon, func(Item, Known) { t.Error("told of an archive in a closed store") }); !errors.Is(err, bucket.ErrUnavailable) {
-		t.Errorf("KnowAll in a closed store: %v, want ErrUnavailable", err)
+	all, err := c.KnowAll(t.Context(), those(items), noon, func(Item, Known) { t.Error("told of an archive in a closed store") })
+	if !errors.Is(err, bucket.ErrUnavailable) || len(all) != 200 {
+		t.Errorf("KnowAll in a closed store: %v and %d items, want ErrUnavailable and all", err, len(all))
 	}
-	if _, err := c.Index(t.Context()); !errors.Is(err, bucket.ErrUnavailable) {
-		t.Errorf("Index of a closed store: %v, want ErrUnavailable", err)
+	all, err = c.KnowAll(t.Context(), c.Names(t.Context()), noon, func(Item, Known) { t.Error("told of an archive that was not listed") })
+	if !errors.Is(err, bucket.ErrUnavailable) || all != nil {
+		t.Errorf("KnowAll of a closed store: %v and %d items, want ErrUnavailable and nil", err, len(all))
+	}
+}
+
+// Each folder may have its own part of what lies under an id, or none, and what is no name of ours
+// lies between.
+func TestEverythingIsJoinedByID(t *testing.T) {
+	c, store := memory(t)
+	rnd := rand.New(rand.NewPCG(7, 1))
+	want := map[ID]string{}
+	for i := range 60 {
+		id := sample(t, noon.Add(time.Duration(i)*time.Hour), int64(i+1)).ID
+		for _, name := range []string{"manifests/%s.json", "archives/%s.db.zst.age", "archives/%s.db.zst", "receipts/%s/20261123T120000Z-stored-0001.json",
+			"receipts/%s/20261123T120000Z-stored-0002.json", "holds/%s/20261123T120000Z-hold-0001.json", "accepts/%s.json"} {
+			if rnd.IntN(2) == 0 {
+				continue
+			}
+			key := fmt.Sprintf("prod/"+name, id)
+			if err := store.Put(t.Context(), key, strings.NewReader("x"), 1, false); err != nil {
+				t.Fatal(err)
+			}
+			want[id] += " " + key
+		}
+	}
+	for _, key := range []string{"prod/manifests/0.json", "prod/archives/zzz", "prod/receipts/x/y", "prod/.probe/p", "prod/RECOVERY.md", "prod-2/manifests/x.json"} {
+		if err := store.Put(t.Context(), key, strings.NewReader("x"), 1, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var last ID
+	got := map[ID]string{}
+	for it, err := range c.Everything(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if it.ID <= last {
+			t.Errorf("%s comes after %s", it.ID, last)
+		}
+		last = it.ID
+		for _, obj := range it.objects() {
+			got[it.ID] += " " + obj.Key
+		}
+	}
+	for id := range want {
+		a, b := strings.Fields(want[id]), strings.Fields(got[id])
+		slices.Sort(a)
+		slices.Sort(b)
+		if !slices.Equal(a, b) {
+			t.Errorf("%s has %q, want %q", id, b, a)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d ids, want %d", len(got), len(want))
+	}
+}
+
+// A LIST that is cut short must not pass for a shorter one, and whoever looks away leaves nothing
+// running: the package's tests look for goroutines.
+func TestAWalkEndsWithItsContextAndItsReader(t *testing.T) {
+	c, _ := memory(t)
+	for i := range 30 {
+		commit(t, c, sample(t, noon.Add(time.Duration(i)*time.Hour), int64(i+1)))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if items, err := Collect(c.Everything(ctx)); !errors.Is(err, context.Canceled) {
+		t.Errorf("Everything with an ended context = %d items, %v", len(items), err)
+	}
+	for it := range c.Everything(t.Context()) {
+		if it.Manifest == nil {
+			t.Errorf("%s has no manifest", it.ID)
+		}
+		break
 	}
 }

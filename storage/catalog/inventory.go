@@ -4,19 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/etcdsafe/etcdsafe/storage/bucket"
 )
-
-// Inventory is everything that lies in a store under one cluster's name.
-type Inventory struct {
-	Items  []Item          // newest first
-	Probes []bucket.Object // what doctor and prune tried, and could not or did not remove
-	Others []bucket.Object // what is not ours to know; RECOVERY.md is not told
-}
 
 // Item is everything that lies under one id.
 type Item struct {
@@ -69,26 +63,20 @@ func (it Item) Newest() (t time.Time) {
 	return t
 }
 
-// Inventory lists everything by one LIST.
-func (c *Catalog) Inventory(ctx context.Context) (Inventory, error) {
-	all := shelf{}
-	var out Inventory
-	for obj, err := range c.store.List(ctx, c.cluster+"/") {
+// Everything yields all that lies under an id, oldest first, archive or not. An error is the last
+// thing that it yields.
+func (c *Catalog) Everything(ctx context.Context) iter.Seq2[Item, error] {
+	return c.walk(ctx, "manifests", "archives", "receipts", "holds", "accepts")
+}
+
+// Probes are what doctor and prune tried, and could not or did not remove.
+func (c *Catalog) Probes(ctx context.Context) (out []bucket.Object, err error) {
+	for obj, err := range c.store.List(ctx, c.keys.probes()) {
 		if err != nil {
-			return Inventory{}, fmt.Errorf("list everything of %q in %s: %w", c.cluster, c.store.URL(), err)
+			return nil, fmt.Errorf("list probes of %q in %s: %w", c.cluster, c.store.URL(), err)
 		}
-		folder, id := c.keys.parse(obj.Key)
-		switch {
-		case obj.Key == c.keys.recovery():
-		case folder == ".probe":
-			out.Probes = append(out.Probes, obj)
-		case id == "":
-			out.Others = append(out.Others, obj)
-		default:
-			all.put(folder, id, obj)
-		}
+		out = append(out, obj)
 	}
-	out.Items = all.items()
 	return out, nil
 }
 

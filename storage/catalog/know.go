@@ -1,10 +1,15 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"iter"
+	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/etcdsafe/etcdsafe/storage/bucket"
 )
@@ -12,37 +17,38 @@ import (
 // readers is how many archives' documents are read at a time.
 const readers = 16
 
-// KnowAll is Know of each item that has a manifest, several at a time. It calls see for one after
-// the other, in no order; what was removed since it was listed is left out. The first call that the
-// store does not answer ends it.
-func (c *Catalog) KnowAll(ctx context.Context, items []Item, now time.Time, see func(Item, Known)) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	work := make(chan Item)
+// KnowAll is Know of each item that has a manifest, several at a time, while the rest is still listed.
+// It calls see for one after the other, in no order; what was removed since it was listed is left
+// out. The first call that the store does not answer ends the reading, and is the error. The items
+// come back newest first; nil: they could not be listed.
+func (c *Catalog) KnowAll(ctx context.Context, items iter.Seq2[Item, error], now time.Time, see func(Item, Known)) ([]Item, error) {
 	var mu sync.Mutex
-	var wait sync.WaitGroup
-	for range readers {
-		wait.Go(func() {
-			for it := range work {
-				k, err := c.Know(ctx, it, now)
-				mu.Lock()
-				switch {
-				case errors.Is(err, bucket.ErrNotExist): // removed since it was listed
-				case err != nil:
-					stop(err)
-				default:
-					see(it, k)
-				}
-				mu.Unlock()
+	work, reading := errgroup.WithContext(ctx)
+	work.SetLimit(readers)
+	all, err := []Item{}, error(nil)
+	for it, fault := range items {
+		if err = fault; err != nil {
+			all = nil
+			break
+		}
+		all = append(all, it)
+		if it.Manifest == nil || reading.Err() != nil {
+			continue
+		}
+		work.Go(func() error {
+			k, err := c.Know(reading, it, now)
+			if errors.Is(err, bucket.ErrNotExist) { // removed since it was listed
+				return nil
 			}
+			if err == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				see(it, k)
+			}
+			return err
 		})
 	}
-	for _, it := range items {
-		if it.Manifest != nil && ctx.Err() == nil {
-			work <- it
-		}
-	}
-	close(work)
-	wait.Wait()
-	return context.Cause(ctx)
+	fault := work.Wait()
+	slices.Reverse(all)
+	return all, cmp.Or(context.Cause(ctx), err, fault)
 }

@@ -1,9 +1,13 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/etcdsafe/etcdsafe/storage/bucket"
 )
@@ -21,6 +25,27 @@ func (c *Catalog) LockedUntil(ctx context.Context, it Item) (latest time.Time, e
 		}
 	}
 	return latest, nil
+}
+
+// LocksOf is LockedUntil of each item, where the store refuses at all.
+func (c *Catalog) LocksOf(ctx context.Context, items []Item) (map[ID]time.Time, error) {
+	locked := map[ID]time.Time{}
+	var mu sync.Mutex
+	work, asking := errgroup.WithContext(ctx)
+	work.SetLimit(readers)
+	for _, it := range items {
+		work.Go(func() error {
+			until, err := c.LockedUntil(asking, it)
+			if err == nil && !until.IsZero() {
+				mu.Lock()
+				defer mu.Unlock()
+				locked[it.ID] = until
+			}
+			return err
+		})
+	}
+	err := work.Wait()
+	return locked, cmp.Or(context.Cause(ctx), err)
 }
 
 // Lock makes the store refuse to remove an archive until then. The error wraps bucket.ErrNoLock.
