@@ -133,22 +133,38 @@ func (b *bench) readings(ctx context.Context, g *gateway, d *dataset) error {
 			to = &dataset{}
 		}
 		for _, read := range readingsOf(documents) {
-			o, err := b.run(ctx, b.etcdsafe(), b.storeArgs(g, read.args...)...)
+			o, took, err := b.oneReading(ctx, g, theirs, read, i%2 == 0)
 			if err != nil {
 				return err
 			}
 			if n := strings.Count(string(o.stdout), `"id": "`); n < len(manifests)/2 {
 				return fmt.Errorf("etcdsafe %q told of %d archives of %d", read.args, n, len(manifests)/2)
 			}
-			took, err := b.took(func() error { return read.bare(ctx, theirs) })
-			if err != nil {
-				return err
-			}
 			to.of(read.id).addOurs(o.wall.Seconds())
 			to.of(read.id).addTheirs(took.Seconds())
 		}
 	}
 	return nil
+}
+
+// oneReading runs both sides, ours first or last in turn: whoever follows the other finds the gateway
+// at its garbage.
+func (b *bench) oneReading(ctx context.Context, g *gateway, c bare, read reading, last bool) (o outcome, took time.Duration, err error) {
+	ours := func() (err error) {
+		o, err = b.run(ctx, b.etcdsafe(), b.storeArgs(g, read.args...)...)
+		return err
+	}
+	theirs := func() (err error) {
+		took, err = b.took(func() error { return read.bare(ctx, c) })
+		return err
+	}
+	if last {
+		ours, theirs = theirs, ours
+	}
+	if err := ours(); err != nil {
+		return o, took, err
+	}
+	return o, took, theirs()
 }
 
 func readingsOf(documents []string) []reading {

@@ -27,7 +27,7 @@ var storeStated = []figure{
 
 const storeMethod = `
 - One versitygw on loopback, its objects on a local disk; client and gateway share the machine's cores. Medians of
-  interleaved rounds: ours, theirs, ours, theirs; a round that does not count goes first.
+  interleaved rounds, ours first and theirs first in turn but for uploads; a round that does not count goes first.
 - Theirs is a few lines around the AWS SDK in the bench's own process, with its defaults and 32 idle connections: it
   throws away what it reads. Ours is the whole command, from the start of its process to its end: it lists before it
   reads, checks each document's SHA-256, decodes, decides, and prints JSON of every archive.
