@@ -131,13 +131,13 @@ func (c *cli) view(ctx context.Context, store *catalog.Catalog) view {
 	return v
 }
 
-// collectLater lets garbage grow until the process holds 96 MiB, unless GOGC or GOMEMLIMIT say
+// collectLater lets garbage grow until the process holds 112 MiB, unless GOGC or GOMEMLIMIT say
 // otherwise: each document leaves 60 KB of it in the clouds' clients, and a collection looks at all
 // archives known so far. A quarter of the time of 10,000 went there. Where more than that is alive,
 // collections take half of the time at most (runtime/debug.SetMemoryLimit).
 func (c *cli) collectLater() {
 	if c.getenv("GOGC") == "" && c.getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(96 << 20)
+		debug.SetMemoryLimit(112 << 20)
 		debug.SetGCPercent(400)
 	}
 }
