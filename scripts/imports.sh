@@ -8,6 +8,7 @@ usage: scripts/imports.sh
 
 Checks who imports whom: cmd → jobs/* → storage/*, no job another job, and each of the
 libraries below by its own package alone. Tests may import more: etcdtest, storetest, tools.
+Nothing but tests, etcdtest and storetest imports test/child.
 USAGE
 }
 
@@ -15,10 +16,15 @@ USAGE
 cd "$(dirname "$0")/.."
 module=github.com/etcdsafe/etcdsafe
 
-# Lines "FROM TO", the module's own packages by their path in the tree.
-# shellcheck disable=SC2016 # a Go template
-edges=$(go list -f '{{$p := .ImportPath}}{{range .Imports}}{{$p}} {{.}}{{"\n"}}{{end}}' ./cmd/... ./jobs/... ./storage/... |
-	sed -e "s#$module/##g" -e '/^$/d')
+# imported PACKAGES: lines "FROM TO", the module's own packages by their path in the tree. What
+# only tests import is not among them.
+imported() {
+	# shellcheck disable=SC2016 # a Go template
+	go list -f '{{$p := .ImportPath}}{{range .Imports}}{{$p}} {{.}}{{"\n"}}{{end}}' "$@" |
+		sed -e "s#$module/##g" -e '/^$/d'
+}
+
+edges=$(imported ./cmd/... ./jobs/... ./storage/...)
 faults=0
 
 # forbid WHO WHAT WHY: regular expressions over FROM and TO.
@@ -58,5 +64,11 @@ only '^storage/bucket/storetest$|^cmd/etcdsafe/stores$' '^(github.com/(aws|Azure
 only '^$' '/(etcdtest|buckettest|storetest)$' 'nothing but tests imports what tests are made of'
 only '^cmd/' '^(github.com/spf13|github.com/kelseyhightower|github.com/robfig|gocloud.dev/blob/(mem|file|s3|gcs|azure)blob)' 'only cmd imports envconfig, cobra, cron and the bucket drivers'
 only '^cmd/etcdsafe$' '^os/signal$' 'only cmd sees signals'
+
+# What stands beside the program is free in its imports, but for this.
+edges+=$'\n'$(imported ./test/...)
+only '^(jobs/etcd/etcdtest|storage/bucket/storetest)$' '^test/child$' 'nothing but tests, etcdtest and storetest imports test/child'
+only '^$' '^test/doomed$' 'nothing but tests imports test/doomed'
+forbid '^test/(child|doomed)$' '^(cmd|jobs|storage)(/|$)' 'what tests are made of under test/ knows nothing of the program'
 
 exit "$faults"

@@ -6,24 +6,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-// tools is the folder that scripts/tools.sh builds into.
-func tools(t *testing.T) string {
-	t.Helper()
-	if dir := os.Getenv("ETCDSAFE_TOOLS"); dir != "" {
-		return dir
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Join(cache, "etcdsafe", "tools")
-}
+	"github.com/etcdsafe/etcdsafe/test/child"
+)
 
 // A deferred call with an error variable made truncated backups look whole, for years.
 func TestDeferredErrorsAreRefused(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), filepath.Join(tools(t), "golangci-lint"), "run", "--allow-parallel-runners", "testdata/deferred/deferred.go")
+	cmd := exec.CommandContext(t.Context(), child.Tool(t, "lint", "golangci-lint"), "run", "--allow-parallel-runners", "testdata/deferred/deferred.go")
 	out, err := cmd.CombinedOutput()
 	if err == nil {
 		t.Fatalf("golangci-lint found nothing wrong:\n%s", out)
@@ -48,6 +37,10 @@ func TestForbiddenImportsAreRefused(t *testing.T) {
 		"jobs/etcd/zz.go":       "go.etcd.io/bbolt",
 		"jobs/restore/zz.go":    "github.com/spf13/cobra",
 		"cmd/etcdsafe/zz.go":    "filippo.io/age",
+		"jobs/copy/zz.go":       "github.com/etcdsafe/etcdsafe/test/child",
+		"jobs/demo/zz.go":       "github.com/etcdsafe/etcdsafe/test/doomed",
+		"test/data/zz.go":       "github.com/etcdsafe/etcdsafe/test/child",
+		"test/child/zz.go":      "github.com/etcdsafe/etcdsafe/storage/bucket",
 	} {
 		t.Run(file, func(t *testing.T) {
 			out, err := imports(t, root, file, imported)

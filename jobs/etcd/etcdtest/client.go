@@ -10,6 +10,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"github.com/etcdsafe/etcdsafe/test/child"
 )
 
 // callWait bounds each call of the test's own.
@@ -84,7 +86,7 @@ func (c *Cluster) Leader(t testing.TB) int {
 	ctx, stop := context.WithTimeout(t.Context(), callWait)
 	defer stop()
 	leader := -1
-	err := poll(ctx, 20*time.Millisecond, func() error {
+	err := child.Poll(ctx, 20*time.Millisecond, func() error {
 		for i, m := range c.Members {
 			if !m.Running() {
 				continue
@@ -116,7 +118,7 @@ func (c *Cluster) MoveLeader(t testing.TB, to int) {
 	if _, err := client.MoveLeader(ctx, c.Members[to].ID); err != nil {
 		t.Fatalf("move leader from %d to %d: %v", from, to, err)
 	}
-	err := poll(ctx, 20*time.Millisecond, func() error {
+	err := child.Poll(ctx, 20*time.Millisecond, func() error {
 		leads, err := c.Members[to].metric(ctx, "etcd_server_is_leader")
 		if err == nil && leads != 1 {
 			err = fmt.Errorf("member %d does not lead", to)
@@ -208,7 +210,7 @@ func (c *Cluster) enableAuth(t testing.TB) {
 	for i := range c.Members {
 		// A client that logs in before the member has heard of auth goes on without a token.
 		client := c.ClientAs(t, "", "", i)
-		err := poll(ctx, 20*time.Millisecond, func() error {
+		err := child.Poll(ctx, 20*time.Millisecond, func() error {
 			_, err := client.Authenticate(ctx, RootUser, RootPassword)
 			return err
 		})

@@ -15,6 +15,10 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/goleak"
+
+	"github.com/etcdsafe/etcdsafe/test/child"
+	"github.com/etcdsafe/etcdsafe/test/doomed"
 )
 
 func TestStartServesEachVersion(t *testing.T) {
@@ -186,14 +190,14 @@ func checkHas(t *testing.T, c *Cluster, key string) {
 }
 
 func TestDataDirIsForOneMember(t *testing.T) {
-	said := failure(t, func(t testing.TB) { New(t, Options{Members: 3, DataDir: "/nowhere"}) })
+	said := doomed.Said(t, func(t testing.TB) { New(t, Options{Members: 3, DataDir: "/nowhere"}) })
 	if !strings.Contains(said, "one member") {
 		t.Errorf("New said %q", said)
 	}
 }
 
 func TestStartTellsOfAServerThatEnds(t *testing.T) {
-	said := failure(t, func(t testing.TB) { Start(t, Options{Args: []string{"--no-such-flag"}}) })
+	said := doomed.Said(t, func(t testing.TB) { Start(t, Options{Args: []string{"--no-such-flag"}}) })
 	if !strings.Contains(said, "no-such-flag") || !strings.Contains(said, "ended by itself") {
 		t.Errorf("Start said %q", said)
 	}
@@ -201,24 +205,43 @@ func TestStartTellsOfAServerThatEnds(t *testing.T) {
 
 func TestToolThatIsMissingFails(t *testing.T) {
 	t.Setenv("ETCDSAFE_TOOLS", t.TempDir())
-	if said := failure(t, func(t testing.TB) { Tool(t, "etcd-3.6") }); !strings.Contains(said, "scripts/tools.sh") {
-		t.Errorf("Tool said %q", said)
+	for name, group := range map[string]string{"etcd-3.6": "etcd36", "etcdutl-3.5": "etcd35", "age": "age"} {
+		if said := doomed.Said(t, func(t testing.TB) { Tool(t, name) }); !strings.HasSuffix(said, "run scripts/tools.sh "+group) {
+			t.Errorf("Tool of %q said %q", name, said)
+		}
 	}
 }
 
-func TestToolsAreWhereTheScriptPutsThem(t *testing.T) {
-	t.Setenv("HOME", "/h")
-	t.Setenv("ETCDSAFE_TOOLS", "")
-	for _, c := range []struct{ tools, xdg, want string }{
-		{"", "", "/h/.cache/etcdsafe/tools"},
-		{"", "/x", "/x/etcdsafe/tools"},
-		{"/t", "/x", "/t"},
-	} {
-		t.Setenv("ETCDSAFE_TOOLS", c.tools)
-		t.Setenv("XDG_CACHE_HOME", c.xdg)
-		if got, err := toolsDir(); err != nil || got != c.want {
-			t.Errorf("toolsDir with %+v is %q, %v", c, got, err)
+func TestNothingOutlivesATest(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	var pids []int
+	var dir string
+	t.Run("inner", func(t *testing.T) {
+		c := Start(t, Options{Members: 3, TLS: true, Auth: true, Proxied: true})
+		dir = c.Members[0].DataDir
+		c.AddLearner(t)
+		c.Write(t) // never stopped
+		for _, m := range c.Members {
+			pids = append(pids, m.proc.PID())
+			client := c.Client(t)
+			if err := put(t, client, callWait); err != nil {
+				t.Errorf("put: %v", err)
+			}
 		}
+		c.Members[1].Proxy.StallAfter(0)
+		c.Members[1].Pause(t)
+		c.Members[2].Kill(t)
+	})
+	for _, pid := range pids {
+		if !child.Gone(t.Context(), pid) {
+			t.Errorf("process %d is still there", pid)
+		}
+	}
+	if err := goleak.Find(before); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the data folder is still there: %v", err)
 	}
 }
 
@@ -245,7 +268,7 @@ func TestPutWritesAll(t *testing.T) {
 func TestPutTellsOfAFailure(t *testing.T) {
 	c := Start(t, Options{})
 	nameless := map[string][]byte{"": nil, "a": nil}
-	if said := failure(t, func(t testing.TB) { c.Put(t, maps.All(nameless)) }); !strings.Contains(said, "key is not provided") {
+	if said := doomed.Said(t, func(t testing.TB) { c.Put(t, maps.All(nameless)) }); !strings.Contains(said, "key is not provided") {
 		t.Errorf("Put without a key said %q", said)
 	}
 }
@@ -297,7 +320,7 @@ func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
 	defer stop()
-	err := poll(ctx, 20*time.Millisecond, func() error {
+	err := child.Poll(ctx, 20*time.Millisecond, func() error {
 		if !done() {
 			return os.ErrDeadlineExceeded
 		}

@@ -49,15 +49,8 @@ func (m *Member) await(t testing.TB, what string, ready func(context.Context) er
 	if proc == nil {
 		t.Fatalf("member %s does not run", m.Name)
 	}
-	go func() { // ends with stop at the latest
-		select {
-		case <-proc.done:
-			stop()
-		case <-ctx.Done():
-		}
-	}()
-	if err := poll(ctx, 20*time.Millisecond, func() error { return ready(ctx) }); err != nil {
-		if proc.ended() {
+	if err := proc.Await(ctx, ready); err != nil {
+		if proc.Ended() {
 			t.Fatalf("member %s ended by itself and wrote:\n%s", m.Name, m.excerpt())
 		}
 		t.Fatalf("wait until member %s %s: %v", m.Name, what, err)

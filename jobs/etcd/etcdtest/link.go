@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/etcdsafe/etcdsafe/test/child"
 )
 
 // A link is one connection through a proxy: two sockets, and a goroutine for each direction.
@@ -125,7 +127,7 @@ func (l *link) cut(how Cut) {
 func (l *link) drain() {
 	ctx, stop := context.WithTimeout(context.Background(), 2*time.Second)
 	defer stop()
-	_ = poll(ctx, time.Millisecond, func() error {
+	_ = child.Poll(ctx, time.Millisecond, func() error {
 		if unsent(l.client) > 0 && !l.p.done() {
 			return os.ErrDeadlineExceeded
 		}

@@ -7,12 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/etcdsafe/etcdsafe/test/child"
 )
 
 // startWait is how long a cluster may take to become healthy on a busy machine.
@@ -38,7 +38,7 @@ type Member struct {
 	ports []*port
 
 	mu     sync.Mutex
-	proc   *process
+	proc   *child.Process
 	paused bool
 }
 
@@ -69,7 +69,7 @@ func (m *Member) Pause(t testing.TB) {
 	}
 	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
 	defer stop()
-	if err := m.proc.freeze(ctx); err != nil {
+	if err := m.proc.Freeze(ctx); err != nil {
 		t.Fatalf("pause member %s: %v", m.Name, err)
 	}
 	m.paused = true
@@ -83,7 +83,7 @@ func (m *Member) Resume(t testing.TB) {
 	if m.proc == nil {
 		t.Fatalf("resume member %s: it does not run", m.Name)
 	}
-	if err := m.proc.signal(syscall.SIGCONT); err != nil {
+	if err := m.proc.Signal(syscall.SIGCONT); err != nil {
 		t.Fatalf("resume member %s: %v", m.Name, err)
 	}
 	m.paused = false
@@ -106,7 +106,7 @@ func (m *Member) Restart(t testing.TB) {
 func (m *Member) Running() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.proc != nil && !m.paused && !m.proc.ended()
+	return m.proc != nil && !m.paused && !m.proc.Ended()
 }
 
 // Log is all that the member's processes have written so far.
@@ -120,14 +120,7 @@ func (m *Member) Log() string {
 
 func (m *Member) logFile() string { return filepath.Join(m.c.dir, m.Name+".log") }
 
-// excerpt is the log's first lines, where a bad flag is named, and its last.
-func (m *Member) excerpt() string {
-	lines := strings.Split(strings.TrimSpace(m.Log()), "\n")
-	if len(lines) > 20 {
-		lines = slices.Concat(lines[:3], []string{"..."}, lines[len(lines)-15:])
-	}
-	return strings.Join(lines, "\n")
-}
+func (m *Member) excerpt() string { return child.Excerpt(m.Log()) }
 
 // reserve takes a port that stays the member's until the end of the test.
 func (m *Member) reserve(t testing.TB) string {
@@ -153,7 +146,7 @@ func (m *Member) start(t testing.TB) {
 	if m.proc != nil {
 		t.Fatalf("start member %s: it runs already", m.Name)
 	}
-	if m.proc, err = launch(binary, m.c.flags(m), m.c.o.Env, log); err != nil {
+	if m.proc, err = child.Start(binary, m.c.flags(m), m.c.o.Env, log); err != nil {
 		t.Fatalf("start member %s: %v", m.Name, err)
 	}
 	m.paused = false
@@ -166,7 +159,7 @@ func (m *Member) end(s syscall.Signal, wait time.Duration) error {
 	if m.proc == nil {
 		return nil
 	}
-	if err := m.proc.end(s, wait); err != nil {
+	if err := m.proc.End(s, wait); err != nil {
 		return err
 	}
 	m.proc, m.paused = nil, false

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/etcdsafe/etcdsafe/test/child"
+	"github.com/etcdsafe/etcdsafe/test/doomed"
 )
 
 // put writes one key through a member, within a time.
@@ -29,7 +32,7 @@ func TestPausedMemberAnswersOnlyAfterResume(t *testing.T) {
 				t.Fatalf("put before: %v", err)
 			}
 			m.Pause(t)
-			if states, err := threadStates(m.proc.pid()); err != nil || strings.Trim(states, "T") != "" {
+			if states, err := child.ThreadStates(m.proc.PID()); err != nil || strings.Trim(states, "T") != "" {
 				t.Errorf("threads after Pause are in states %q, %v", states, err)
 			}
 			if m.Running() {
@@ -60,15 +63,15 @@ func TestRestartKeepsWhatWasWritten(t *testing.T) {
 		t.Run(end.name, func(t *testing.T) {
 			c := Start(t, Options{})
 			m, id := c.Members[0], c.Members[0].ID
-			pid := m.proc.pid()
+			pid := m.proc.PID()
 			if err := put(t, c.Client(t), callWait); err != nil {
 				t.Fatalf("put: %v", err)
 			}
 			end.by(m, t)
 			m.Restart(t)
 			checkHas(t, c, "k")
-			if m.ID != id || m.proc.pid() == pid {
-				t.Errorf("restarted as member %x in process %d, was %x in %d", m.ID, m.proc.pid(), id, pid)
+			if m.ID != id || m.proc.PID() == pid {
+				t.Errorf("restarted as member %x in process %d, was %x in %d", m.ID, m.proc.PID(), id, pid)
 			}
 		})
 	}
@@ -227,7 +230,7 @@ func TestLeaderIsNotAPausedOne(t *testing.T) {
 
 func TestMetricThatIsMissingFails(t *testing.T) {
 	c := Start(t, Options{})
-	if said := failure(t, func(t testing.TB) { c.Members[0].Metric(t, "no_such") }); !strings.Contains(said, "no_such") {
+	if said := doomed.Said(t, func(t testing.TB) { c.Members[0].Metric(t, "no_such") }); !strings.Contains(said, "no_such") {
 		t.Errorf("Metric said %q", said)
 	}
 }

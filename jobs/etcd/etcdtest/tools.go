@@ -1,37 +1,20 @@
 package etcdtest
 
 import (
-	"os"
-	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/etcdsafe/etcdsafe/test/child"
 )
 
 // Tool is the path of a binary that scripts/tools.sh built, such as "etcdutl-3.6" or "age".
-// A missing one fails the test: a skipped test would look like a passed one.
+// A missing one fails the test.
 func Tool(t testing.TB, name string) string {
 	t.Helper()
-	dir, err := toolsDir()
-	if err != nil {
-		t.Fatalf("folder of the tools: %v", err)
+	group := name
+	if strings.HasPrefix(name, "etcd") {
+		_, version, _ := strings.Cut(name, "-")
+		group = "etcd" + strings.ReplaceAll(version, ".", "")
 	}
-	path := filepath.Join(dir, name)
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("no %s in %s: run scripts/tools.sh", name, dir)
-	}
-	return path
-}
-
-// toolsDir is the folder that scripts/tools.sh fills.
-func toolsDir() (string, error) {
-	if dir := os.Getenv("ETCDSAFE_TOOLS"); dir != "" {
-		return dir, nil
-	}
-	if dir := os.Getenv("XDG_CACHE_HOME"); dir != "" {
-		return filepath.Join(dir, "etcdsafe", "tools"), nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(home, ".cache", "etcdsafe", "tools"), nil
+	return child.Tool(t, group, name)
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/sas"
+
+	"github.com/etcdsafe/etcdsafe/test/child"
 )
 
 // An Azure is what a client needs to know of a store that speaks like Azure Blob Storage.
@@ -31,7 +33,7 @@ func Azurite(t testing.TB) Azure {
 		Endpoint: "http://" + addr, Account: "storetest",
 		Key: base64.StdEncoding.EncodeToString([]byte("storetest-azurite-secret")),
 	}
-	script := tool(t, "azurite", "azurite/node_modules/azurite/dist/src/blob/main.js")
+	script := child.Tool(t, "azurite", "azurite/node_modules/azurite/dist/src/blob/main.js")
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Fatalf("%v: run scripts/tools.sh azurite", err)

@@ -6,6 +6,8 @@ import (
 
 	"cloud.google.com/go/storage"
 	"google.golang.org/api/option"
+
+	"github.com/etcdsafe/etcdsafe/test/child"
 )
 
 // A GCS is what a client needs to know of a store that speaks Google's JSON API. It asks for
@@ -23,7 +25,7 @@ func FakeGCS(t testing.TB) GCS {
 		t.Fatal(err)
 	}
 	start(t, "fake-gcs-server", addr, "/_internal/healthcheck", []string{
-		tool(t, "fakegcs", "fake-gcs-server"), "-scheme", "http", "-backend", "memory",
+		child.Tool(t, "fakegcs", "fake-gcs-server"), "-scheme", "http", "-backend", "memory",
 		"-host", ip, "-port", port,
 		"-public-host", ip, // it answers to no other name, and without a port also to Toxi's and Liar's
 	}, nil)

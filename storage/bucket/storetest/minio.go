@@ -14,6 +14,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/etcdsafe/etcdsafe/test/child"
 )
 
 // A MinIOServer has users besides the one that S3 names.
@@ -28,7 +30,7 @@ func MinIO(t testing.TB) MinIOServer {
 		AccessKey: "storetest", SecretKey: "storetest-minio-secret",
 	}}
 	start(t, "minio", addr, "/minio/health/cluster", []string{
-		tool(t, "minio", "minio"), "server", "--address", addr, m.Dir,
+		child.Tool(t, "minio", "minio"), "server", "--address", addr, m.Dir,
 	}, []string{
 		"MINIO_ROOT_USER=" + m.AccessKey, "MINIO_ROOT_PASSWORD=" + m.SecretKey,
 		"MINIO_UPDATE=off", "MINIO_BROWSER=off", "HOME=" + t.TempDir(),

@@ -9,10 +9,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/etcdsafe/etcdsafe/test/child"
 )
 
 // startWait is how long a server may take to answer on a busy machine.
@@ -23,7 +24,7 @@ type server struct {
 	name string
 	addr string // host:port
 	log  string // the file that holds all it wrote
-	proc *process
+	proc *child.Process
 }
 
 // freeAddr is a port of a loopback address that nobody else is likely to have. Of 127.0.0.1 a
@@ -52,7 +53,7 @@ func start(t testing.TB, name, addr, ready string, command, env []string) {
 		t.Fatalf("open the log of %s: %v", name, err)
 	}
 	defer log.Close() // the process has its own copy
-	if s.proc, err = launch(command[0], command[1:], env, log); err != nil {
+	if s.proc, err = child.Start(command[0], command[1:], env, log); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}
 	t.Cleanup(func() { s.end(t) })
@@ -61,7 +62,9 @@ func start(t testing.TB, name, addr, ready string, command, env []string) {
 
 // end shows the log of a test that failed.
 func (s *server) end(t testing.TB) {
-	s.proc.kill()
+	if err := s.proc.End(syscall.SIGKILL, startWait); err != nil {
+		t.Errorf("end %s: %v", s.name, err)
+	}
 	if t.Failed() {
 		t.Logf("%s wrote:\n%s", s.name, s.excerpt())
 	}
@@ -71,14 +74,8 @@ func (s *server) await(t testing.TB, ready string) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), startWait)
 	defer stop()
-	go func() { // ends with stop at the latest
-		select {
-		case <-s.proc.done:
-			stop()
-		case <-ctx.Done():
-		}
-	}()
-	if err := poll(ctx, 20*time.Millisecond, func() error { return answers(ctx, "http://"+s.addr+ready) }); err != nil {
+	err := s.proc.Await(ctx, func(ctx context.Context) error { return answers(ctx, "http://"+s.addr+ready) })
+	if err != nil {
 		t.Fatalf("wait until %s answers: %v; it wrote:\n%s", s.name, err, s.excerpt())
 	}
 }
@@ -101,34 +98,12 @@ func answers(ctx context.Context, url string) error {
 	return nil
 }
 
-// poll asks until ready answers nil, and returns its last answer when ctx ends first.
-func poll(ctx context.Context, every time.Duration, ready func() error) error {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		err := ready()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", ctx.Err(), err)
-		case <-tick.C:
-		}
-	}
-}
-
-// excerpt is the log's first lines, where a bad flag is named, and its last.
 func (s *server) excerpt() string {
 	text, err := os.ReadFile(s.log)
 	if err != nil {
 		return err.Error()
 	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	if len(lines) > 20 {
-		lines = slices.Concat(lines[:3], []string{"..."}, lines[len(lines)-15:])
-	}
-	return strings.Join(lines, "\n")
+	return child.Excerpt(string(text))
 }
 
 // randomName suits every store's rules for buckets, containers and users.

@@ -1,18 +1,18 @@
 package storetest
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/etcdsafe/etcdsafe/test/doomed"
 )
 
 // children are the names of the processes that this one started and that still run.
@@ -69,42 +69,8 @@ func TestNothingOutlivesATest(t *testing.T) {
 	}
 }
 
-func TestAChildDiesWithAKilledTestBinary(t *testing.T) {
-	holder := exec.CommandContext(t.Context(), os.Args[0], "hold-a-child")
-	out, err := holder.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := holder.Start(); err != nil {
-		t.Fatalf("start: %v", err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("read: %v", err)
-	}
-	child := "/proc/" + strings.TrimSpace(line) + "/cmdline" // empty once the process has ended
-	if sleep, err := os.ReadFile(child); !strings.Contains(string(sleep), "sleep") {
-		t.Fatalf("the child is not there: %q, %v", sleep, err)
-	}
-	if err := holder.Process.Kill(); err != nil {
-		t.Fatalf("kill: %v", err)
-	}
-	_ = holder.Wait() // it was killed
-	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
-	defer stop()
-	err = poll(ctx, 10*time.Millisecond, func() error {
-		if sleep, err := os.ReadFile(child); err == nil && len(sleep) > 0 {
-			return errors.New("the child outlived the test binary")
-		}
-		return nil
-	})
-	if err != nil {
-		t.Error(err)
-	}
-}
-
 func TestAServerThatEndsByItselfIsShown(t *testing.T) {
-	said := failure(t, func(t testing.TB) {
+	said := doomed.Said(t, func(t testing.TB) {
 		start(t, "false", freeAddr(t), "/", []string{"/bin/sh", "-c", "echo no such flag; exit 1"}, nil)
 	})
 	if !strings.Contains(said, "no such flag") {
@@ -121,7 +87,7 @@ func TestAMissingToolSaysWhatToRun(t *testing.T) {
 		"azurite":   func(t testing.TB) { Azurite(t) },
 		"toxiproxy": func(t testing.TB) { Toxi(t, "http://127.0.0.1:1") },
 	} {
-		if said := failure(t, open); !strings.HasSuffix(said, "run scripts/tools.sh "+group) {
+		if said := doomed.Said(t, open); !strings.HasSuffix(said, "run scripts/tools.sh "+group) {
 			t.Errorf("without %s the test failed with %q", group, said)
 		}
 	}

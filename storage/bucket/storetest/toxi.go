@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/etcdsafe/etcdsafe/test/child"
 )
 
 // A ToxicProxy stands before one store, and passes bytes on until it is told to fail. Faults
@@ -36,7 +38,7 @@ func Toxi(t testing.TB, endpoint string) *ToxicProxy {
 		t.Fatal(err)
 	}
 	start(t, "toxiproxy", addr, "/version", []string{
-		tool(t, "toxiproxy", "toxiproxy-server"), "-host", ip, "-port", port,
+		child.Tool(t, "toxiproxy", "toxiproxy-server"), "-host", ip, "-port", port,
 	}, nil)
 	listen, _, err := net.SplitHostPort(host(endpoint))
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/etcdsafe/etcdsafe/test/child"
 )
 
 // Versitygw runs a gateway that keeps objects as plain files, so that a test may flip a byte
@@ -22,7 +24,7 @@ func Versitygw(t testing.TB) S3 {
 		}
 	}
 	start(t, "versitygw", addr, "/healthz", []string{
-		tool(t, "versitygw", "versitygw"), "--port", addr, "--region", region, "--health", "/healthz",
+		child.Tool(t, "versitygw", "versitygw"), "--port", addr, "--region", region, "--health", "/healthz",
 		"posix", "--versioning-dir", versions, s.Dir,
 	}, []string{"ROOT_ACCESS_KEY=" + s.AccessKey, "ROOT_SECRET_KEY=" + s.SecretKey})
 	return s

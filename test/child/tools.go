@@ -1,4 +1,4 @@
-package storetest
+package child
 
 import (
 	"os"
@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// tool is the path of what scripts/tools.sh built or installed. A missing one fails the test:
-// a skipped test would look like a passed one.
-func tool(t testing.TB, group, name string) string {
+// Tool is the path of what scripts/tools.sh built or installed, such as "etcdutl-3.6", in that
+// script's group of tools. A missing one fails the test: a skipped test would look like a passed one.
+func Tool(t testing.TB, group, name string) string {
 	t.Helper()
 	dir, err := toolsDir()
 	if err != nil {
