@@ -15,6 +15,8 @@ import (
 
 	"filippo.io/age"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/etcdsafe/etcdsafe/test/child"
 )
 
 // fakeSnapshot is n bytes and their SHA-256: what Digest asks of a snapshot, and no more.
@@ -452,11 +454,11 @@ func TestStockToolsAndOursReadEachOther(t *testing.T) {
 	}
 	snap := fakeSnapshot(3 << 20)
 	arch, _ := sealed(t, snap, rec)
-	theirs := shell(t, ageTool(t)+" -d -i "+file("id", []byte(identity))+" "+file("a", arch)+" | zstd -d")
+	theirs := shell(t, child.Tool(t, "age", "age")+" -d -i "+file("id", []byte(identity))+" "+file("a", arch)+" | zstd -d")
 	if !bytes.Equal(theirs, snap) {
 		t.Errorf("age and zstd made %d bytes of our archive, want %d", len(theirs), len(snap))
 	}
-	made := shell(t, "zstd -3 -c "+file("s", snap)+" | "+ageTool(t)+" -r "+recipient)
+	made := shell(t, "zstd -3 -c "+file("s", snap)+" | "+child.Tool(t, "age", "age")+" -r "+recipient)
 	if got, err := open(made, Found(int64(len(made)), 1<<30, ageCodecs()), ids); err != nil || !bytes.Equal(got, snap) {
 		t.Errorf("open of what zstd and age made: %d bytes, %v", len(got), err)
 	}
@@ -470,24 +472,6 @@ func shell(t *testing.T, line string) []byte {
 		t.Fatalf("%s: %v", line, err)
 	}
 	return out
-}
-
-// ageTool is the stock age that scripts/tools.sh built.
-func ageTool(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("ETCDSAFE_TOOLS")
-	if dir == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			t.Fatal(err)
-		}
-		dir = filepath.Join(cache, "etcdsafe", "tools")
-	}
-	path := filepath.Join(dir, "age")
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("%v: run scripts/tools.sh", err)
-	}
-	return path
 }
 
 func FuzzOpen(f *testing.F) {

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/etcdsafe/etcdsafe/jobs/etcd/etcdtest"
 	"github.com/etcdsafe/etcdsafe/storage/catalog"
+	"github.com/etcdsafe/etcdsafe/test/child"
 )
 
 const (
@@ -23,7 +23,7 @@ const (
 // TestBucketsAreThoseOfRestic asks restic 0.18.1 what `forget` would keep in 600 random cases,
 // and why, in time zones with and without summer time.
 func TestBucketsAreThoseOfRestic(t *testing.T) {
-	restic := etcdtest.Tool(t, "restic")
+	restic := child.Tool(t, "restic", "restic")
 	r := rand.New(rand.NewPCG(18, 1))
 	oldest, kept := 0, 0
 	for _, zone := range []string{"UTC", "Europe/Berlin", "Asia/Kathmandu"} {
