@@ -100,9 +100,11 @@ func knownStores(set *settings.Set[settings.URLs]) error {
 // endpointsAreKnown asks the one who will dial them.
 func endpointsAreKnown(s *settings.Settings) error {
 	var faults []error
-	for _, e := range s.Endpoints.Get() {
-		if err := etcd.CheckEndpoint(e); err != nil {
-			faults = append(faults, s.Endpoints.Errorf("%w", err))
+	for _, set := range []*settings.Set[settings.Endpoints]{&s.Endpoints, &s.MetricsEndpoints} {
+		for _, e := range set.Get() {
+			if err := etcd.CheckEndpoint(e); err != nil {
+				faults = append(faults, set.Errorf("%w", err))
+			}
 		}
 	}
 	return errors.Join(faults...)
@@ -119,6 +121,7 @@ func (c *cli) etcdConfig() (etcd.Config, error) {
 		Endpoints: s.Endpoints.Get(),
 		CACert:    string(s.Cacert.Get()), Cert: string(s.Cert.Get()), Key: string(s.Key.Get()), ServerName: s.ServerName.Get(),
 		Insecure: s.InsecureSkipVerify.Get(), User: string(s.User.Get()), Password: etcd.Password(password.Reveal()), Timeout: s.DialTimeout.Get(),
+		MetricsEndpoints: s.MetricsEndpoints.Get(),
 	}
 	return cfg, cfg.CheckFiles()
 }

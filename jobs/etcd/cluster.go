@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -43,6 +42,7 @@ type Cluster struct {
 
 	cfg   Config
 	tried map[address]error // and why they did not
+	found sync.Map          // by a member's id, the address where its metrics are
 }
 
 // Discover asks all endpoints at once who they are and who else is there, then tries the
@@ -213,23 +213,7 @@ func (c *Cluster) hasQuorum(ctx context.Context) bool {
 			return true
 		}
 	}
-	for _, m := range c.Members {
-		if m.Err == nil && !m.Learner && m.Status.Leader != 0 && c.readsWithConsensus(ctx, m) {
-			return true
-		}
-	}
-	return false
-}
-
-func (c *Cluster) readsWithConsensus(ctx context.Context, m Member) bool {
-	conn, err := c.Connect(ctx, m)
-	if err != nil {
-		return false
-	}
-	ctx, stop := context.WithTimeout(ctx, 3*time.Second)
-	defer stop()
-	_, err = conn.client.MemberList(ctx)
-	return errors.Join(err, conn.Close()) == nil
+	return c.ReadsWithConsensus(ctx) == nil
 }
 
 // Connect opens a connection to m and checks that it is m that answers: by the URL that reached

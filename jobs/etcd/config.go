@@ -26,6 +26,10 @@ type Config struct {
 	User       string
 	Password   Password
 	Timeout    time.Duration // of one connection, login or short call; 5 s where 0
+
+	// MetricsEndpoints are where members serve /metrics (etcd's --listen-metrics-urls), in any
+	// order and without a scheme by http; each page says whose it is. None: at the client URLs.
+	MetricsEndpoints []string
 }
 
 // Password is a text that nothing prints.

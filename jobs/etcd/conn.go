@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -39,18 +37,13 @@ type Status struct {
 	Index, Applied      uint64
 	Revision            int64
 	DBBytes, InUseBytes int64
+	Quota               int64 // bytes; 0 where it is not told, as by etcd 3.5
 	Learner             bool
 	Errors              []string // alarms and faults, in etcd's words
 }
 
 // IsLeader says whether the member leads.
 func (s Status) IsLeader() bool { return s.Leader != 0 && s.Leader == s.MemberID }
-
-// Corrupt says whether the member knows of an alarm CORRUPT: etcd tells an alarm as the text of
-// its message (server/etcdserver/api/v3rpc/maintenance.go, Status).
-func (s Status) Corrupt() bool {
-	return slices.ContainsFunc(s.Errors, func(e string) bool { return strings.Contains(e, "alarm:CORRUPT") })
-}
 
 // HexID is an id as etcdctl prints it.
 func HexID(id uint64) string { return strconv.FormatUint(id, 16) }
@@ -188,14 +181,27 @@ func (c *Conn) bound(ctx context.Context) (context.Context, context.CancelFunc) 
 	return ctx, func() { stop(); cancel(nil) }
 }
 
-// short makes one call that must be answered within the configuration's timeout.
+// short asks for something of the member, within the configuration's timeout.
 func (c *Conn) short(ctx context.Context, what string, call func(context.Context) error) error {
+	return c.within(ctx, fmt.Sprintf("%s of %s", what, c.addr), call)
+}
+
+// within makes one call that must be answered within the configuration's timeout; what says all
+// that an error should.
+func (c *Conn) within(ctx context.Context, what string, call func(context.Context) error) error {
+	return c.open(ctx, what, func(ctx context.Context) error {
+		ctx, done := context.WithTimeout(ctx, c.cfg.timeout())
+		defer done()
+		return call(ctx)
+	})
+}
+
+// open makes one call that ends with ctx or the connection.
+func (c *Conn) open(ctx context.Context, what string, call func(context.Context) error) error {
 	inner, stop := c.bound(ctx)
 	defer stop()
-	inner, done := context.WithTimeout(inner, c.cfg.timeout())
-	defer done()
 	if err := call(inner); err != nil {
-		return c.cfg.explain(ctx, fmt.Sprintf("%s of %s", what, c.addr), c.why(err))
+		return c.cfg.explain(ctx, what, c.why(err))
 	}
 	return nil
 }
@@ -220,7 +226,7 @@ func (c *Conn) status(ctx context.Context) (Status, error) {
 		ClusterID: r.GetHeader().GetClusterId(), MemberID: r.GetHeader().GetMemberId(),
 		Version: r.GetVersion(), Leader: r.GetLeader(), Term: r.GetRaftTerm(),
 		Index: r.GetRaftIndex(), Applied: r.GetRaftAppliedIndex(), Revision: r.GetHeader().GetRevision(),
-		DBBytes: r.GetDbSize(), InUseBytes: r.GetDbSizeInUse(), Learner: r.GetIsLearner(), Errors: r.GetErrors(),
+		DBBytes: r.GetDbSize(), InUseBytes: r.GetDbSizeInUse(), Quota: r.GetDbSizeQuota(), Learner: r.GetIsLearner(), Errors: r.GetErrors(),
 	}, nil
 }
 

@@ -44,10 +44,15 @@ func TestALostConnectionStaysLost(t *testing.T) {
 func wantLost(t *testing.T, conn *Conn) {
 	t.Helper()
 	calls := map[string]func() error{
-		"Status":   func() error { _, err := conn.Status(t.Context()); return err },
-		"HashKV":   func() error { _, err := conn.HashKV(t.Context(), 1); return err },
-		"members":  func() error { _, err := conn.members(t.Context()); return err },
-		"Snapshot": func() error { return conn.Snapshot(t.Context(), Stream{To: &sink{}}) },
+		"Status":     func() error { _, err := conn.Status(t.Context()); return err },
+		"HashKV":     func() error { _, err := conn.HashKV(t.Context(), 1); return err },
+		"members":    func() error { _, err := conn.members(t.Context()); return err },
+		"Snapshot":   func() error { return conn.Snapshot(t.Context(), Stream{To: &sink{}}) },
+		"Defragment": func() error { return conn.Defragment(t.Context()) },
+		"MoveLeader": func() error { return conn.MoveLeader(t.Context(), 1) },
+		"Compact":    func() error { return conn.Compact(t.Context(), 1, true) },
+		"Alarms":     func() error { _, err := conn.Alarms(t.Context()); return err },
+		"Disarm":     func() error { return conn.Disarm(t.Context(), Alarm{Member: 1, Kind: NoSpace}) },
 	}
 	for name, call := range calls {
 		within(t, 2*time.Second, name, func() {

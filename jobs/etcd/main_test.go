@@ -45,7 +45,7 @@ func askOutside(endpoint string) error {
 	if m.Endpoint() != endpoint {
 		return fmt.Errorf("member was reached by %s, want %s", m.Endpoint(), endpoint)
 	}
-	if _, err := c.Defragmenting(ctx, m); err != nil {
+	if _, err := c.Metrics(ctx, m); err != nil {
 		return err
 	}
 	conn, err := c.Connect(ctx, m)

@@ -129,7 +129,7 @@ func drop(t *taken) error {
 
 // takeFrom takes, seals and proves the snapshot of one member. After an error nothing is left.
 func (r *run) takeFrom(ctx context.Context, c *etcd.Cluster, cand etcd.Candidate) (*taken, error) {
-	if busy, err := c.Defragmenting(ctx, cand.Member); err == nil && busy {
+	if m, err := c.Metrics(ctx, cand.Member); err == nil && m.InDefrag() {
 		return nil, fmt.Errorf("a defragmentation is in flight on it: %w", etcd.ErrUnavailable)
 	}
 	conn, err := c.Connect(ctx, cand.Member)

@@ -40,6 +40,7 @@ type Etcd struct {
 	PasswordFile       Set[Path]          `split_words:"true" desc:"file that holds the password of the etcd user"`
 	InsecureSkipVerify Set[bool]          `split_words:"true" preset:"false" desc:"believe any server certificate of etcd; for tests alone"`
 	DialTimeout        Set[time.Duration] `split_words:"true" preset:"5s" positive:"true" desc:"time to reach one endpoint of etcd"`
+	MetricsEndpoints   Set[Endpoints]     `split_words:"true" desc:"where members serve /metrics, if not at their client URLs: etcd's --listen-metrics-urls; in any order"`
 }
 
 // Keys is whom archives are sealed to, and what opens them.
