@@ -37,7 +37,7 @@ type Status struct {
 	Index, Applied      uint64
 	Revision            int64
 	DBBytes, InUseBytes int64
-	Quota               int64 // bytes; 0 where it is not told, as by etcd 3.5
+	Quota               int64 // bytes; 0 where it is not told, as by etcd 3.5; see EffectiveQuota
 	Learner             bool
 	Errors              []string // alarms and faults, in etcd's words
 }
