@@ -57,6 +57,7 @@ forbid '^jobs/(etcd|lock|kube)' '^jobs/(snapshot|verify|prune|defrag|restore|dem
 
 only '^jobs/etcd(/etcdtest)?$' '^(go.etcd.io/etcd/(client|api)/|google.golang.org/grpc)' 'only jobs/etcd imports the etcd client'
 only '^jobs/etcd/dbfile$' '^go.etcd.io/(bbolt|etcd/(server|etcdutl))' 'only jobs/etcd/dbfile imports bbolt and the etcd server'
+only '^jobs/defrag/rule$' '^cel.dev' 'only jobs/defrag/rule imports CEL'
 only '^jobs/(lock|kube)' '^k8s.io/client-go' 'only jobs/lock and jobs/kube import client-go'
 only '^storage/archive' '^(filippo.io/age|github.com/klauspost)' 'only storage/archive imports age and zstd'
 only '^storage/bucket|^cmd/etcdsafe/stores$' '^gocloud.dev' 'only storage/bucket and cmd/etcdsafe/stores import gocloud'

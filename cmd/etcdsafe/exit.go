@@ -8,6 +8,7 @@ import (
 
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
 	"github.com/etcdsafe/etcdsafe/jobs"
+	"github.com/etcdsafe/etcdsafe/jobs/defrag/rule"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
 	"github.com/etcdsafe/etcdsafe/jobs/prune"
@@ -58,6 +59,7 @@ var exitCodes = []struct {
 	{restore.ErrSetting, exitConfig},
 	{spool.ErrPlace, exitConfig},
 	{plan.ErrPolicy, exitConfig},
+	{rule.ErrRule, exitConfig},
 
 	{restore.ErrRefused, exitRefused},
 	{catalog.ErrInterleaved, exitRefused},
@@ -88,6 +90,7 @@ var exitCodes = []struct {
 
 	{etcd.ErrSlow, exitEtcd},
 	{etcd.ErrUnavailable, exitEtcd},
+	{rule.ErrUndecided, exitEtcd},
 	{bucket.ErrUnavailable, exitStore},
 	{bucket.ErrNoLock, exitConfig},
 	{bucket.ErrVanished, exitStore},
