@@ -10,6 +10,9 @@ Builds the tools that tests need, each pinned by its own module under test/tools
 prints the folder that holds the binaries. Without GROUP all are built:
 
   etcd35 etcd36 etcd37   etcd, etcdctl and etcdutl, named etcd-3.5, etcdctl-3.5, ...
+  etcd35fail etcd36fail etcd37fail
+                         etcd servers that fail or stall where they are told to, by gofail, named
+                         etcd-3.5-fail, ...
   age                    age and age-keygen
   lint                   golangci-lint
   versitygw minio        object stores that speak S3
@@ -50,6 +53,30 @@ etcd() {
 	build "$1" "-$2" etcd=go.etcd.io/etcd/server/v3 etcdctl=go.etcd.io/etcd/etcdctl/v3 etcdutl=go.etcd.io/etcd/etcdutl/v3
 }
 
+# etcdfail GROUP MINOR BACKEND: the server alone, with the failpoints of its package BACKEND.
+# gofail writes them into the source, so what it works on is a copy.
+etcdfail() {
+	built "$1" && return
+	echo "building $1" >&2
+	local server=go.etcd.io/etcd/server/v3 from
+	work=$(mktemp -d)
+	trap 'rm -rf "$work"' EXIT
+	cp "$root/test/tools/$1"/go.* "$work/"
+	(
+		cd "$work"
+		go mod download "$server"
+		from=$(go list -m -f '{{.Dir}}' "$server")
+		cp -R "$from" server
+		chmod -R u+w server
+		go build -o gofail go.etcd.io/gofail
+		./gofail enable "server/$3" >&2
+		go mod edit -replace="$server=./server"
+		CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$dir/etcd-$2-fail" "$server"
+	)
+	rm -rf "$work"
+	stamp "$1" >"$dir/.$1"
+}
+
 # azurite comes from npm, as its lock file says; node is Debian's where none is there.
 azurite() {
 	built azurite && return
@@ -68,12 +95,15 @@ fi
 root=$(cd "$(dirname "$0")/.." && pwd)
 dir=${ETCDSAFE_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/etcdsafe/tools}
 mkdir -p "$dir"
-[[ $# -gt 0 ]] || set -- etcd35 etcd36 etcd37 age lint versitygw minio fakegcs azurite toxiproxy restic
+[[ $# -gt 0 ]] || set -- etcd35 etcd36 etcd37 etcd35fail etcd36fail etcd37fail age lint versitygw minio fakegcs azurite toxiproxy restic
 for group in "$@"; do
 	case $group in
 	etcd35) etcd etcd35 3.5 ;;
 	etcd36) etcd etcd36 3.6 ;;
 	etcd37) etcd etcd37 3.7 ;;
+	etcd35fail) etcdfail etcd35fail 3.5 mvcc/backend ;;
+	etcd36fail) etcdfail etcd36fail 3.6 storage/backend ;;
+	etcd37fail) etcdfail etcd37fail 3.7 storage/backend ;;
 	age) build age '' age=filippo.io/age/cmd/age age-keygen=filippo.io/age/cmd/age-keygen ;;
 	versitygw) build versitygw '' versitygw=github.com/versity/versitygw/cmd/versitygw ;;
 	minio) build minio '' minio=github.com/minio/minio ;;

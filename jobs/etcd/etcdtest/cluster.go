@@ -34,6 +34,7 @@ type Options struct {
 	ServerCert Pair     // with TLS: what clients see in place of PKI.Server, e.g. PKI.WrongHost
 	Auth       bool     // auth enabled, with RootUser and with ReaderUser, who may read all keys and no more
 	Proxied    bool     // each member behind a Proxy, whose address is the one that it advertises
+	Failpoints bool     // servers with gofail, for Member.Failpoint; otherwise as the others
 	QuotaBytes int64    // etcd's default when zero
 	Args       []string // further flags of every member; the last of two wins
 	Env        []string // the members' whole environment
@@ -123,6 +124,9 @@ func (c *Cluster) add(t testing.TB, name string) *Member {
 	m.ClientURL = m.ListenURL
 	m.PeerURL = scheme + m.reserve(t)
 	m.MetricsURL = "http://" + m.reserve(t)
+	if c.o.Failpoints {
+		m.reserveFail(t)
+	}
 	if c.o.Proxied {
 		m.Proxy = NewProxy(t, m.ListenURL)
 		m.ClientURL = scheme + m.Proxy.Addr

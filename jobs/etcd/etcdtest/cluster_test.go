@@ -205,7 +205,7 @@ func TestStartTellsOfAServerThatEnds(t *testing.T) {
 
 func TestToolThatIsMissingFails(t *testing.T) {
 	t.Setenv("ETCDSAFE_TOOLS", t.TempDir())
-	for name, group := range map[string]string{"etcd-3.6": "etcd36", "etcdutl-3.5": "etcd35", "age": "age"} {
+	for name, group := range map[string]string{"etcd-3.6": "etcd36", "etcdutl-3.5": "etcd35", "etcd-3.7-fail": "etcd37fail", "age": "age"} {
 		if said := doomed.Said(t, func(t testing.TB) { Tool(t, name) }); !strings.HasSuffix(said, "run scripts/tools.sh "+group) {
 			t.Errorf("Tool of %q said %q", name, said)
 		}

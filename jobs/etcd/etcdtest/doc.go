@@ -1,6 +1,6 @@
 // Package etcdtest runs real etcd servers for tests: separate processes of the pinned
 // versions 3.5, 3.6 and 3.7 on loopback, alone or as a cluster, with TLS, with auth, behind
-// a proxy that fails on purpose.
+// a proxy that fails on purpose, or with failpoints that stall the server itself.
 //
 //	c := etcdtest.Start(t, etcdtest.Options{Version: "3.6", Members: 3})
 //	code under test ── c.Endpoints() ──▶ [Proxy] ──▶ member ◀── c.Client(t) ── the test's own look

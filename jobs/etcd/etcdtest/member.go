@@ -36,6 +36,7 @@ type Member struct {
 	c     *Cluster
 	join  []string // how it finds the others when its folder is new
 	ports []*port
+	fail  string // where its failpoints are set, "" without any
 
 	mu     sync.Mutex
 	proc   *child.Process
@@ -135,7 +136,7 @@ func (m *Member) reserve(t testing.TB) string {
 
 func (m *Member) start(t testing.TB) {
 	t.Helper()
-	binary := Tool(t, "etcd-"+m.Version)
+	binary := Tool(t, m.binary())
 	log, err := os.OpenFile(m.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatalf("open the log of member %s: %v", m.Name, err)
@@ -146,7 +147,7 @@ func (m *Member) start(t testing.TB) {
 	if m.proc != nil {
 		t.Fatalf("start member %s: it runs already", m.Name)
 	}
-	if m.proc, err = child.Start(binary, m.c.flags(m), m.c.o.Env, log); err != nil {
+	if m.proc, err = child.Start(binary, m.c.flags(m), m.env(), log); err != nil {
 		t.Fatalf("start member %s: %v", m.Name, err)
 	}
 	m.paused = false

@@ -14,7 +14,7 @@ func Tool(t testing.TB, name string) string {
 	group := name
 	if strings.HasPrefix(name, "etcd") {
 		_, version, _ := strings.Cut(name, "-")
-		group = "etcd" + strings.ReplaceAll(version, ".", "")
+		group = "etcd" + strings.NewReplacer(".", "", "-", "").Replace(version)
 	}
 	return child.Tool(t, group, name)
 }
