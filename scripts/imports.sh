@@ -62,13 +62,13 @@ only '^jobs/(lock|kube)' '^k8s.io/client-go' 'only jobs/lock and jobs/kube impor
 only '^storage/archive' '^(filippo.io/age|github.com/klauspost)' 'only storage/archive imports age and zstd'
 only '^storage/bucket|^cmd/etcdsafe/stores$' '^gocloud.dev' 'only storage/bucket and cmd/etcdsafe/stores import gocloud'
 only '^storage/bucket/storetest$|^cmd/etcdsafe/stores$' '^(github.com/(aws|Azure)|cloud.google.com|google.golang.org/api)/' 'only cmd/etcdsafe/stores and storetest import the clouds'
-only '^$' '/(etcdtest|buckettest|storetest)$' 'nothing but tests imports what tests are made of'
+only '^jobs/lock/kubetest$' '/(etcdtest|buckettest|storetest|kubetest)$' 'nothing but tests, and kubetest, imports what tests are made of'
 only '^cmd/' '^(github.com/spf13|github.com/kelseyhightower|github.com/robfig|gocloud.dev/blob/(mem|file|s3|gcs|azure)blob)' 'only cmd imports envconfig, cobra, cron and the bucket drivers'
 only '^cmd/etcdsafe$' '^os/signal$' 'only cmd sees signals'
 
 # What stands beside the program is free in its imports, but for this.
 edges+=$'\n'$(imported ./test/...)
-only '^(jobs/etcd/etcdtest|storage/bucket/storetest)$' '^test/child$' 'nothing but tests, etcdtest and storetest imports test/child'
+only '^(jobs/etcd/etcdtest|jobs/lock/kubetest|storage/bucket/storetest)$' '^test/child$' 'nothing but tests, etcdtest, kubetest and storetest imports test/child'
 only '^$' '^test/doomed$' 'nothing but tests imports test/doomed'
 forbid '^test/(child|doomed)$' '^(cmd|jobs|storage)(/|$)' 'what tests are made of under test/ knows nothing of the program'
 

@@ -19,6 +19,7 @@ prints the folder that holds the binaries. Without GROUP all are built:
   fakegcs azurite        object stores that speak like Google's and Azure's; azurite needs node
   toxiproxy              toxiproxy-server, a network that fails on purpose
   restic                 restic, whose buckets are prune's
+  kube                   kube-apiserver and kubectl; five minutes on two cores, once
 
 The folder is $ETCDSAFE_TOOLS, else $XDG_CACHE_HOME/etcdsafe/tools, else
 ~/.cache/etcdsafe/tools. A group is built again only when the files that pin it change.
@@ -44,7 +45,7 @@ build() {
 	local pair
 	for pair in "$@"; do
 		(cd "$root/test/tools/$group" &&
-			CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$dir/${pair%%=*}$suffix" "${pair#*=}")
+			CGO_ENABLED=0 go build -trimpath -ldflags="-s -w ${ldflags:-}" -o "$dir/${pair%%=*}$suffix" "${pair#*=}")
 	done
 	stamp "$group" >"$dir/.$group"
 }
@@ -77,6 +78,15 @@ etcdfail() {
 	stamp "$1" >"$dir/.$1"
 }
 
+# kube has the version that its servers tell their clients by flags of the linker.
+kube() {
+	local version major minor at=k8s.io/component-base/version
+	version=$(awk '$1 == "k8s.io/kubernetes" { print $2 }' "$root/test/tools/kube/go.mod")
+	IFS=. read -r major minor _ <<<"${version#v}"
+	ldflags="-X $at.gitVersion=$version -X $at.gitMajor=$major -X $at.gitMinor=$minor" \
+		build kube '' kube-apiserver=k8s.io/kubernetes/cmd/kube-apiserver kubectl=k8s.io/kubernetes/cmd/kubectl
+}
+
 # azurite comes from npm, as its lock file says; node is Debian's where none is there.
 azurite() {
 	built azurite && return
@@ -95,7 +105,7 @@ fi
 root=$(cd "$(dirname "$0")/.." && pwd)
 dir=${ETCDSAFE_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/etcdsafe/tools}
 mkdir -p "$dir"
-[[ $# -gt 0 ]] || set -- etcd35 etcd36 etcd37 etcd35fail etcd36fail etcd37fail age lint versitygw minio fakegcs azurite toxiproxy restic
+[[ $# -gt 0 ]] || set -- etcd35 etcd36 etcd37 etcd35fail etcd36fail etcd37fail age lint versitygw minio fakegcs azurite toxiproxy restic kube
 for group in "$@"; do
 	case $group in
 	etcd35) etcd etcd35 3.5 ;;
@@ -104,6 +114,7 @@ for group in "$@"; do
 	etcd35fail) etcdfail etcd35fail 3.5 mvcc/backend ;;
 	etcd36fail) etcdfail etcd36fail 3.6 storage/backend ;;
 	etcd37fail) etcdfail etcd37fail 3.7 storage/backend ;;
+	kube) kube ;;
 	age) build age '' age=filippo.io/age/cmd/age age-keygen=filippo.io/age/cmd/age-keygen ;;
 	versitygw) build versitygw '' versitygw=github.com/versity/versitygw/cmd/versitygw ;;
 	minio) build minio '' minio=github.com/minio/minio ;;

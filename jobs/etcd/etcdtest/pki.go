@@ -60,10 +60,10 @@ func NewPKI(t testing.TB) *PKI {
 }
 
 // ClientNamed makes a good client certificate; with auth enabled, etcd takes its common name
-// for the user where no password came.
-func (p *PKI) ClientNamed(t testing.TB, name string) Pair {
+// for the user where no password came. Kubernetes takes its organizations for groups.
+func (p *PKI) ClientNamed(t testing.TB, name string, groups ...string) Pair {
 	t.Helper()
-	return p.issue(t, name, func(*x509.Certificate) {})
+	return p.issue(t, name, func(c *x509.Certificate) { c.Subject.Organization = groups })
 }
 
 // ClientUntil makes a client certificate that ends at notAfter.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"syscall"
+	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,6 +32,22 @@ func reserve() (*port, error) {
 		return nil, errors.Join(err, p.release())
 	}
 	return p, nil
+}
+
+// ReservePort takes a port of 127.0.0.1 until the end of the test, for a server that says
+// SO_REUSEPORT when it listens: kube-apiserver's --permit-port-sharing.
+func ReservePort(t testing.TB) (addr string) {
+	t.Helper()
+	p, err := reserve()
+	if err != nil {
+		t.Fatalf("reserve a port: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := p.release(); err != nil {
+			t.Errorf("release port %s: %v", p.addr, err)
+		}
+	})
+	return p.addr
 }
 
 func bind(fd int) (string, error) {
