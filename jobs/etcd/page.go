@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -59,6 +60,10 @@ func (c Config) get(ctx context.Context, at address, path string) (*http.Respons
 		return nil, err
 	}
 	res, err := (&http.Client{Transport: transport}).Do(req)
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		return nil, wrapped.Err // the caller says what was asked
+	}
 	if err != nil {
 		return nil, err
 	}
