@@ -15,6 +15,7 @@ import (
 	"github.com/etcdsafe/etcdsafe/jobs/prune/plan"
 	"github.com/etcdsafe/etcdsafe/jobs/restore"
 	"github.com/etcdsafe/etcdsafe/jobs/snapshot"
+	"github.com/etcdsafe/etcdsafe/jobs/status"
 	"github.com/etcdsafe/etcdsafe/jobs/verify"
 	"github.com/etcdsafe/etcdsafe/storage/archive"
 	"github.com/etcdsafe/etcdsafe/storage/archive/spool"
@@ -73,6 +74,7 @@ var exitCodes = []struct {
 	{plan.ErrSkew, exitRefused},
 	{plan.ErrCollapsed, exitRefused},
 	{plan.ErrAlarm, exitRefused},
+	{status.ErrAlarm, exitRefused},
 
 	{snapshot.ErrSuspect, exitIntegrity},
 	{verify.ErrFinding, exitIntegrity},
@@ -88,6 +90,7 @@ var exitCodes = []struct {
 	{dbfile.ErrCorrupt, exitIntegrity},
 	{dbfile.ErrCrashed, exitIntegrity},
 
+	{status.ErrUnhealthy, exitEtcd},
 	{etcd.ErrSlow, exitEtcd},
 	{etcd.ErrUnavailable, exitEtcd},
 	{rule.ErrUndecided, exitEtcd},

@@ -32,9 +32,7 @@ func (c *cli) job(ctx context.Context, empty outcome, do work, checks ...setting
 	screen := c.newScreen()
 	log := c.logger(screen).With("job", empty.head().Job, "cluster", c.set.Cluster.Get())
 	log.Info("started", "version", version(), "settings", c.set)
-	if c.set.InsecureSkipVerify.Get() {
-		log.Warn("etcd's certificates were not verified", "reason", c.set.InsecureSkipVerify.Name())
-	}
+	c.warnOfInsecurity(log)
 	ctx, stop := context.WithTimeoutCause(ctx, c.set.Deadline.Get(), errDeadline)
 	defer stop()
 	out, err := do(ctx, log, screen.tell)
@@ -43,6 +41,12 @@ func (c *cli) job(ctx context.Context, empty outcome, do work, checks ...setting
 		out = empty
 	}
 	return c.end(out, stopped(ctx, err))
+}
+
+func (c *cli) warnOfInsecurity(log *slog.Logger) {
+	if c.set.InsecureSkipVerify.Get() {
+		log.Warn("etcd's certificates were not verified", "reason", c.set.InsecureSkipVerify.Name())
+	}
 }
 
 // reportHasFolder is told before the work, not after it.

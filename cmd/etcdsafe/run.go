@@ -76,7 +76,7 @@ func (c *cli) root() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(helpCommand(root))
 	defer refuseUnknownShells(root)
-	root.AddCommand(c.snapshotCommand(), c.verifyCommand(), c.restoreCommand(), c.listCommand(), c.showCommand(), c.copyCommand(), c.pruneCommand(), c.doctorCommand(),
+	root.AddCommand(c.snapshotCommand(), c.verifyCommand(), c.restoreCommand(), c.listCommand(), c.showCommand(), c.copyCommand(), c.pruneCommand(), c.statusCommand(), c.doctorCommand(),
 		c.holdCommand(), c.releaseCommand(), c.acceptCommand(),
 		c.keygenCommand(), c.demoCommand(), c.configCommand(), c.versionCommand())
 	return root

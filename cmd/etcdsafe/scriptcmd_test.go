@@ -33,9 +33,10 @@ func scriptOf(ts *testscript.TestScript) *script { return ts.Value(scriptKey{}).
 // scriptCommands are:
 //
 //	exits CODE PROGRAM ARGS…   runs it and wants that exit code
-//	etcd [VERSION]             starts an etcd of one member, sets ENDPOINTS and DATADIR
+//	etcd [VERSION [MEMBERS]]   starts an etcd of one member or more, sets ENDPOINTS and DATADIR
 //	serve DIR [VERSION]        starts an etcd on a folder that is there, sets ENDPOINTS
 //	put PREFIX N [BYTES]       writes PREFIX0 = value-0 and so on to the etcd started last
+//	down N                     kills a member of the etcd started last, counted from 0
 //	alarm KIND                 raises an alarm of the etcd started last, e.g. CORRUPT
 //	[!] json FILE PATH [RE]    the value at a.b.0 must be there, and match RE as a whole
 //	setenv NAME FILE PATH      sets a variable to that value
@@ -45,7 +46,7 @@ func scriptOf(ts *testscript.TestScript) *script { return ts.Value(scriptKey{}).
 //	lines FILE LEAST MOST RE   so many lines match
 func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"exits": cmdExits, "etcd": cmdEtcd, "serve": cmdServe, "put": cmdPut, "del": cmdDel, "alarm": cmdAlarm, "json": cmdJSON,
+		"exits": cmdExits, "etcd": cmdEtcd, "serve": cmdServe, "put": cmdPut, "del": cmdDel, "down": cmdDown, "alarm": cmdAlarm, "json": cmdJSON,
 		"setenv": cmdSetenv, "flip": cmdFlip, "count": cmdCount, "mode": cmdMode, "lines": cmdLines,
 	}
 }
@@ -75,8 +76,17 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func cmdEtcd(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg, args, 0, "etcd [VERSION]")
-	announce(ts, etcdtest.Options{Version: strings.Join(args, "")})
+	usage(ts, neg, args, 0, "etcd [VERSION [MEMBERS]]")
+	var o etcdtest.Options
+	if len(args) > 0 {
+		o.Version = args[0]
+	}
+	if len(args) > 1 {
+		n, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		o.Members = n
+	}
+	announce(ts, o)
 }
 
 func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
@@ -118,6 +128,14 @@ func cmdDel(ts *testscript.TestScript, neg bool, args []string) {
 	s := scriptOf(ts)
 	_, err := s.cluster.Client(s.tb).Delete(s.tb.Context(), args[0], clientv3.WithPrefix())
 	ts.Check(err)
+}
+
+func cmdDown(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 1, "down N")
+	s := scriptOf(ts)
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	s.cluster.Members[n].Kill(s.tb)
 }
 
 // cmdAlarm asks the member as etcd's own checker would: no client of etcd offers it.

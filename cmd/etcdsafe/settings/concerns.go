@@ -43,6 +43,11 @@ type Etcd struct {
 	MetricsEndpoints   Set[Endpoints]     `split_words:"true" desc:"where members serve /metrics, if not at their client URLs: etcd's --listen-metrics-urls; in any order"`
 }
 
+// Quota is for members that do not tell theirs.
+type Quota struct {
+	Quota Set[Bytes] `split_words:"true" desc:"etcd's quota, assumed where a member tells none; unset means that it is not known there"`
+}
+
 // Keys is whom archives are sealed to, and what opens them.
 type Keys struct {
 	Recipients     Set[[]string] `split_words:"true" desc:"age recipients to seal archives to"`
@@ -62,5 +67,6 @@ func (*Common) concern() {}
 func (*Store) concern()  {}
 func (*Job) concern()    {}
 func (*Etcd) concern()   {}
+func (*Quota) concern()  {}
 func (*Keys) concern()   {}
 func (*Spool) concern()  {}

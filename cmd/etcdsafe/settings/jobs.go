@@ -84,6 +84,12 @@ type List struct {
 	Long Set[bool] `split_words:"true" preset:"false" desc:"read manifests, receipts and holds, instead of going by their names"`
 }
 
+// Status is what status alone has.
+type Status struct {
+	Watch    Set[bool]          `split_words:"true" preset:"false" desc:"look again and again until stopped"`
+	Interval Set[time.Duration] `split_words:"true" preset:"5s" positive:"true" desc:"with --watch: time between two looks"`
+}
+
 // Copy is what copy alone has.
 type Copy struct {
 	To   Set[URLs] `split_words:"true" desc:"store URLs to bring archives to"`
@@ -92,6 +98,7 @@ type Copy struct {
 
 func (*Copy) concern()     {}
 func (*List) concern()     {}
+func (*Status) concern()   {}
 func (*Hold) concern()     {}
 func (*Past) concern()     {}
 func (*Prune) concern()    {}

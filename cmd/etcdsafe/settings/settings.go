@@ -9,6 +9,7 @@ type Settings struct {
 	Store
 	Job
 	Etcd
+	Quota
 	Keys
 	Spool
 	Past
@@ -19,6 +20,7 @@ type Settings struct {
 	Prune    Prune
 	Hold     Hold
 	List     List
+	Status   Status
 
 	fields []Field
 	file   string   // the config file that was read
