@@ -92,6 +92,9 @@ var exitCodes = []struct {
 
 	{status.ErrUnhealthy, exitEtcd},
 	{etcd.ErrSlow, exitEtcd},
+	{etcd.ErrNoSpace, exitEtcd},
+	{etcd.ErrAlarmCorrupt, exitEtcd},
+	{etcd.ErrNoRight, exitEtcd},
 	{etcd.ErrUnavailable, exitEtcd},
 	{rule.ErrUndecided, exitEtcd},
 	{bucket.ErrUnavailable, exitStore},

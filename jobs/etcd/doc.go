@@ -4,11 +4,12 @@
 //	                              ├─ Connect ─▶ Conn ─ Status, HashKV, Snapshot
 //	                              │                  └ Defragment, MoveLeader, Compact, Disarm
 //	                              └─ Metrics: what a member tells while it serves nobody
+//	          └ Keys ─▶ any voter: a lease, a key, their end: what a lock is made of
 //
 // A Conn is one TCP connection to one member and never becomes another: behind a load balancer
 // a second dial could reach somebody else, and a snapshot's response does not say who sent it.
 // So the id that a Conn told when it was opened holds until it is closed.
 //
 // The package is the only importer of etcd's client. It never takes a proxy, never prints a password,
-// retries nothing, and disarms NOSPACE alone. Fill is for clusters that are thrown away.
+// retries nothing but the calls of Keys, which write below Prefix alone, and disarms NOSPACE alone. Fill is for clusters that are thrown away.
 package etcd
