@@ -48,7 +48,7 @@ func TestReadmeHasTheTableOfSettings(t *testing.T) {
 
 func TestReadmeHasEveryExitCode(t *testing.T) {
 	text := readme(t)
-	codes := []int{exitOK, exitFailed, exitPartial, exitConfig, exitIntegrity, exitRefused, exitEtcd, exitStore, exitDeadline, exitInterrupted, exitTerminated}
+	codes := []int{exitOK, exitFailed, exitPartial, exitConfig, exitLocked, exitIntegrity, exitRefused, exitEtcd, exitStore, exitDeadline, exitInterrupted, exitTerminated}
 	for _, code := range codes {
 		if !regexp.MustCompile(fmt.Sprintf(`(?m)^\| (\d+, )?%d[ ,]`, code)).MatchString(text) {
 			t.Errorf("README.md does not tell of exit code %d", code)

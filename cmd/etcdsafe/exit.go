@@ -11,6 +11,7 @@ import (
 	"github.com/etcdsafe/etcdsafe/jobs/defrag/rule"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
+	"github.com/etcdsafe/etcdsafe/jobs/lock"
 	"github.com/etcdsafe/etcdsafe/jobs/prune"
 	"github.com/etcdsafe/etcdsafe/jobs/prune/plan"
 	"github.com/etcdsafe/etcdsafe/jobs/restore"
@@ -29,6 +30,7 @@ const (
 	exitFailed      = 1
 	exitPartial     = 3
 	exitConfig      = 10
+	exitLocked      = 11
 	exitIntegrity   = 12
 	exitRefused     = 13
 	exitEtcd        = 14
@@ -49,6 +51,7 @@ var exitCodes = []struct {
 }{
 	{errTerminated, exitTerminated},
 	{errInterrupted, exitInterrupted},
+	{lock.ErrStuck, exitLocked}, // before the deadline: it is what a lock was waited for until
 	{errDeadline, exitDeadline},
 
 	{settings.ErrConfig, exitConfig},
@@ -61,6 +64,8 @@ var exitCodes = []struct {
 	{spool.ErrPlace, exitConfig},
 	{plan.ErrPolicy, exitConfig},
 	{rule.ErrRule, exitConfig},
+
+	{lock.ErrHeld, exitLocked},
 
 	{restore.ErrRefused, exitRefused},
 	{catalog.ErrInterleaved, exitRefused},
@@ -91,6 +96,8 @@ var exitCodes = []struct {
 	{dbfile.ErrCrashed, exitIntegrity},
 
 	{status.ErrUnhealthy, exitEtcd},
+	{lock.ErrLost, exitFailed},
+	{lock.ErrCannot, exitEtcd},
 	{etcd.ErrSlow, exitEtcd},
 	{etcd.ErrNoSpace, exitEtcd},
 	{etcd.ErrAlarmCorrupt, exitEtcd},

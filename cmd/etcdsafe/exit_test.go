@@ -29,6 +29,7 @@ func TestExitCodesAreThoseOfTheDesign(t *testing.T) {
 		{"failed", exitFailed, 1},
 		{"partial", exitPartial, 3},
 		{"configuration", exitConfig, 10},
+		{"locked", exitLocked, 11},
 		{"integrity", exitIntegrity, 12},
 		{"refused", exitRefused, 13},
 		{"etcd", exitEtcd, 14},
