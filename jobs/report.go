@@ -41,6 +41,8 @@ type Report struct {
 	Finished  time.Time `json:"finished"`
 	Error     string    `json:"error,omitempty"`
 	Warnings  []string  `json:"warnings,omitempty"`
+	Lock      string    `json:"lock,omitempty"`   // etcd, kubernetes, none; held (by another), unavailable, lost; absent: not asked for
+	Reason    string    `json:"reason,omitempty"` // why there was nothing to do
 
 	// Skip says that there was rightly nothing to do.
 	Skip bool `json:"-"`

@@ -114,7 +114,7 @@ func (d *demonstration) store() []string {
 
 func (d *demonstration) snapshot(ctx context.Context) error {
 	d.say("A snapshot: proven against the live member, sealed, stored, read back, committed")
-	return d.command(ctx, exitOK, append([]string{"snapshot", "--endpoints", d.server.Endpoint, "--recipients-file", d.path("recipients.txt")}, d.store()...)...)
+	return d.command(ctx, exitOK, append([]string{"snapshot", "--lock", "none", "--endpoints", d.server.Endpoint, "--recipients-file", d.path("recipients.txt")}, d.store()...)...)
 }
 
 func (d *demonstration) list(ctx context.Context) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -12,12 +13,15 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/etcdsafe/etcdsafe/jobs/etcd"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/etcdtest"
+	"github.com/etcdsafe/etcdsafe/jobs/lock"
 )
 
 type scriptKey struct{}
@@ -26,6 +30,7 @@ type scriptKey struct{}
 type script struct {
 	tb      testing.TB
 	cluster *etcdtest.Cluster // the one that was started last
+	held    *lock.Held
 }
 
 func scriptOf(ts *testscript.TestScript) *script { return ts.Value(scriptKey{}).(*script) }
@@ -37,6 +42,8 @@ func scriptOf(ts *testscript.TestScript) *script { return ts.Value(scriptKey{}).
 //	serve DIR [VERSION]        starts an etcd on a folder that is there, sets ENDPOINTS
 //	put PREFIX N [BYTES]       writes PREFIX0 = value-0 and so on to the etcd started last
 //	down N                     kills a member of the etcd started last, counted from 0
+//	hold-lock JOB [AGE [POD]]  a run of JOB takes the lock of the etcd started last, AGE ago
+//	release-lock [WAIT]        and releases it, after WAIT in the background
 //	alarm KIND                 raises an alarm of the etcd started last, e.g. CORRUPT
 //	[!] json FILE PATH [RE]    the value at a.b.0 must be there, and match RE as a whole
 //	setenv NAME FILE PATH      sets a variable to that value
@@ -47,6 +54,7 @@ func scriptOf(ts *testscript.TestScript) *script { return ts.Value(scriptKey{}).
 func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"exits": cmdExits, "etcd": cmdEtcd, "serve": cmdServe, "put": cmdPut, "del": cmdDel, "down": cmdDown, "alarm": cmdAlarm, "json": cmdJSON,
+		"hold-lock": cmdHoldLock, "release-lock": cmdReleaseLock,
 		"setenv": cmdSetenv, "flip": cmdFlip, "count": cmdCount, "mode": cmdMode, "lines": cmdLines,
 	}
 }
@@ -146,6 +154,37 @@ func cmdAlarm(ts *testscript.TestScript, neg bool, args []string) {
 		Action: pb.AlarmRequest_ACTIVATE, MemberID: s.cluster.Members[0].ID, Alarm: pb.AlarmType(pb.AlarmType_value[args[0]]),
 	})
 	ts.Check(err)
+}
+
+func cmdHoldLock(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 1, "hold-lock JOB [AGE [POD]]")
+	s := scriptOf(ts)
+	claim := lock.Claim{Holder: rand.Text(), Job: args[0], Cluster: "prod", Host: "node-1", Version: "v1", Started: time.Now().UTC()}
+	if len(args) > 1 {
+		age, err := time.ParseDuration(args[1])
+		ts.Check(err)
+		claim.Started = claim.Started.Add(-age)
+	}
+	if len(args) > 2 {
+		claim.Pod = args[2]
+	}
+	held, err := lock.Etcd(etcd.Config{Endpoints: s.cluster.Endpoints()}, lock.Options{}).Take(s.tb.Context(), claim)
+	ts.Check(err)
+	s.held = held
+	s.tb.Cleanup(func() { _ = held.Release(s.tb.Context()) })
+}
+
+func cmdReleaseLock(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 0, "release-lock [WAIT]")
+	s := scriptOf(ts)
+	held, ctx := s.held, context.WithoutCancel(s.tb.Context())
+	if len(args) == 0 {
+		ts.Check(held.Release(ctx))
+		return
+	}
+	wait, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	time.AfterFunc(wait, func() { _ = held.Release(ctx) })
 }
 
 func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {

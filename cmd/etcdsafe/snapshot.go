@@ -29,7 +29,7 @@ func (c *cli) snapshotCommand() *cobra.Command {
 				settings.Need(&s.Cluster, &s.Stores), needRecipient)
 		},
 	}
-	s.Flags(cmd.Flags(), &s.Common, &s.Store, &s.Job, &s.Etcd, &s.Keys, &s.Spool, &s.Snapshot)
+	s.Flags(cmd.Flags(), &s.Common, &s.Store, &s.Job, &s.Etcd, &s.Lock, &s.Keys, &s.Spool, &s.Snapshot)
 	return cmd
 }
 
@@ -67,6 +67,10 @@ func (c *cli) snapshotConfig(ctx context.Context) (snapshot.Config, func() error
 	if cfg.Etcd, err = c.etcdConfig(); err != nil {
 		return cfg, nothing, err
 	}
+	cfg.Locker, cfg.Locked = c.locker(cfg.Etcd), c.lockPolicy()
+	if cfg.Claim, err = c.claim("snapshot"); err != nil {
+		return cfg, nothing, err
+	}
 	var shut func() error
 	cfg.Stores, shut, err = c.openStores(ctx)
 	return cfg, shut, err
@@ -83,6 +87,9 @@ func (r *snapshotReport) text(t *table) {
 	a := r.Archive
 	if a == nil {
 		r.members(t)
+		if r.Reason != "" {
+			t.line("RESULT  %s: %s", r.Result, r.Reason)
+		}
 		return
 	}
 	t.row("ARCHIVE", a.ID)

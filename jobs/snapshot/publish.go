@@ -16,14 +16,14 @@ import (
 const maxSkew = 5 * time.Minute
 
 // manifest makes the manifest of t, all of it but its SHA-256.
-func (r *run) manifest(c *etcd.Cluster, t *taken) (catalog.Manifest, error) {
+func (r *run) manifest(ctx context.Context, c *etcd.Cluster, t *taken) (catalog.Manifest, error) {
 	id, err := catalog.NewID(t.started, t.facts.Revision, r.Random)
 	if err != nil {
 		return catalog.Manifest{}, err
 	}
 	codecs := r.Recipients.Codecs()
 	m := catalog.Manifest{
-		ID: id, Tool: r.Tool, Started: t.started, Source: "live", Lock: "none",
+		ID: id, Tool: r.Tool, Started: t.started, Source: "live", Lock: r.proveLock(ctx),
 		Cluster: catalog.Cluster{Name: r.Cluster, ID: etcd.HexID(c.ID)},
 		Member: catalog.Source{ID: etcd.HexID(t.member.ID), Name: t.member.Name, Endpoint: t.member.Endpoint(),
 			Version: t.before.Version, Leader: t.before.IsLeader()},

@@ -103,13 +103,22 @@ func openKind(t *testing.T, b *blob.Bucket, url string, kind bucket.Kind) *catal
 type story struct {
 	mu   sync.Mutex
 	text bytes.Buffer
+	cues map[string]func()
 }
 
 func (s *story) Write(p []byte) (int, error) {
+	for line, cue := range s.cues {
+		if bytes.Contains(p, []byte(line)) {
+			cue()
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.text.Write(p)
 }
+
+// when calls f as a line is logged, and the run waits for it. Set it before the run.
+func (s *story) when(line string, f func()) { s.cues = map[string]func(){line: f} }
 
 func (s *story) String() string {
 	s.mu.Lock()

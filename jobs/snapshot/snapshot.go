@@ -11,6 +11,7 @@ import (
 	"github.com/etcdsafe/etcdsafe/jobs"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
+	"github.com/etcdsafe/etcdsafe/jobs/lock"
 	"github.com/etcdsafe/etcdsafe/storage/archive"
 	"github.com/etcdsafe/etcdsafe/storage/archive/spool"
 	"github.com/etcdsafe/etcdsafe/storage/catalog"
@@ -52,11 +53,15 @@ type Config struct {
 	Hold        string // keeps the archive out of prune's reach, with this reason; empty: no hold
 	DryRun      bool
 	Progress    jobs.Progress
+
+	Locker lock.Locker // one run of snapshot or defrag at a time; the zero value: no lock
+	Claim  lock.Claim  // who takes it
+	Locked lock.Policy // what to do while another holds it
 }
 
 // Run takes one snapshot and commits it. The report is filled as far as the run came, with an
 // error too; the caller ends it. Errors wrap ErrSuspect, spool.ErrNoRoom, the sentinels of
-// etcd, archive, catalog and bucket, or the cause of ctx.
+// etcd, lock, archive, catalog and bucket, or the cause of ctx.
 func Run(ctx context.Context, c Config) (Report, error) {
 	r := &run{Config: c, report: Report{Report: jobs.Report{Job: "snapshot", Cluster: c.Cluster, DryRun: c.DryRun, Started: c.Now().UTC()}}}
 	err := r.do(ctx)
@@ -65,7 +70,9 @@ func Run(ctx context.Context, c Config) (Report, error) {
 
 type run struct {
 	Config
-	report Report
+	report   Report
+	held     *lock.Held // nil: the lock could not be taken, for the reason in unlocked
+	unlocked error
 }
 
 func (r *run) do(ctx context.Context) error {
@@ -73,21 +80,36 @@ func (r *run) do(ctx context.Context) error {
 	if recent || err != nil {
 		return err
 	}
+	if r.DryRun {
+		return r.plan(ctx)
+	}
+	return r.locked(ctx, r.take)
+}
+
+// discover asks the cluster who is there. What it finds is newer than the lock.
+func (r *run) discover(ctx context.Context) (*etcd.Cluster, error) {
 	cluster, err := etcd.Discover(ctx, r.Etcd)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r.noteCluster(cluster)
 	r.noteIdentity(ctx, etcd.HexID(cluster.ID))
-	if r.DryRun {
-		return r.plan(cluster)
+	return cluster, nil
+}
+
+// take is the run itself.
+func (r *run) take(ctx context.Context) error {
+	cluster, err := r.discover(ctx)
+	if err != nil {
+		return err
 	}
+	r.noteUnlocked()
 	t, err := r.takeFromAny(ctx, cluster)
 	if err != nil {
 		return err
 	}
 	defer t.Close() //nolint:errcheck // its bytes are stored or given up
-	m, err := r.manifest(cluster, t)
+	m, err := r.manifest(ctx, cluster, t)
 	if err != nil {
 		return err
 	}
@@ -181,7 +203,12 @@ func alarms(c *etcd.Cluster) []string {
 }
 
 // plan is what --dry-run prints: the order in which members would be tried.
-func (r *run) plan(c *etcd.Cluster) error {
+func (r *run) plan(ctx context.Context) error {
+	c, err := r.discover(ctx)
+	if err != nil {
+		return err
+	}
+	r.lookAtLock(ctx)
 	order, out := c.Candidates()
 	r.report.candidates(order, out)
 	if len(order) == 0 {

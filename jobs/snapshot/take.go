@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/etcdsafe/etcdsafe/jobs"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
 	"github.com/etcdsafe/etcdsafe/storage/archive"
@@ -129,8 +130,8 @@ func drop(t *taken) error {
 
 // takeFrom takes, seals and proves the snapshot of one member. After an error nothing is left.
 func (r *run) takeFrom(ctx context.Context, c *etcd.Cluster, cand etcd.Candidate) (*taken, error) {
-	if m, err := c.Metrics(ctx, cand.Member); err == nil && m.InDefrag() {
-		return nil, fmt.Errorf("a defragmentation is in flight on it: %w", etcd.ErrUnavailable)
+	if err := r.idle(ctx, c, cand.Member); err != nil {
+		return nil, err
 	}
 	conn, err := c.Connect(ctx, cand.Member)
 	if err != nil {
@@ -149,6 +150,19 @@ func (r *run) takeFrom(ctx context.Context, c *etcd.Cluster, cand etcd.Candidate
 		return nil, err
 	}
 	return t, nil
+}
+
+// idle looks at what the member has in flight, lock or no lock: a defragmentation would freeze it for
+// as long as the stream lasts. Where that cannot be known and no lock is held, the report says so.
+func (r *run) idle(ctx context.Context, c *etcd.Cluster, m etcd.Member) error {
+	figures, err := c.Metrics(ctx, m)
+	switch {
+	case err != nil && r.held == nil:
+		r.report.Warnings = append(r.report.Warnings, "without a lock, and whether a defragmentation is in flight is not known: "+jobs.OneLine(err))
+	case err == nil && figures.InDefrag():
+		return fmt.Errorf("a defragmentation is in flight on it: %w", etcd.ErrUnavailable)
+	}
+	return nil
 }
 
 // followFrom is how many cores sealing must have to follow the stream as it comes. With fewer it

@@ -63,6 +63,13 @@ type Spool struct {
 	SpoolMaxBytes Set[Bytes]  `split_words:"true" desc:"most bytes that the spools may take; unset means what is free"`
 }
 
+// Lock is what keeps a second run of snapshot or defrag off a cluster.
+type Lock struct {
+	Lock       Set[Choice]        `split_words:"true" preset:"etcd" enum:"etcd,none" desc:"where the lock of the cluster lies: one snapshot or defrag at a time"`
+	IfLocked   Set[Choice]        `split_words:"true" preset:"skip" enum:"skip,fail,wait" desc:"what to do while another run holds the lock: nothing, end with exit 11, or wait until the deadline"`
+	MaxLockAge Set[time.Duration] `split_words:"true" preset:"2h" positive:"true" desc:"age from which a holder is no more a reason to skip, but exit 11"`
+}
+
 func (*Common) concern() {}
 func (*Store) concern()  {}
 func (*Job) concern()    {}
@@ -70,3 +77,4 @@ func (*Etcd) concern()   {}
 func (*Quota) concern()  {}
 func (*Keys) concern()   {}
 func (*Spool) concern()  {}
+func (*Lock) concern()   {}

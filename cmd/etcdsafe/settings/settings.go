@@ -10,6 +10,7 @@ type Settings struct {
 	Job
 	Etcd
 	Quota
+	Lock
 	Keys
 	Spool
 	Past
