@@ -32,7 +32,7 @@ func main() {
 	}
 	ctx, stop := untilSignal(context.Background())
 	code := run(ctx, process{
-		args: os.Args[1:], env: os.Environ(), stdout: os.Stdout, stderr: os.Stderr,
+		args: os.Args[1:], env: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		now: time.Now, random: rand.Reader, readFile: os.ReadFile,
 	})
 	stop()

@@ -19,6 +19,7 @@ import (
 type process struct {
 	args           []string
 	env            []string
+	stdin          io.Reader // asked only where it is a terminal
 	stdout, stderr io.Writer
 	now            func() time.Time
 	random         io.Reader
@@ -77,7 +78,7 @@ func (c *cli) root() *cobra.Command {
 	root.SetHelpCommand(helpCommand(root))
 	defer refuseUnknownShells(root)
 	root.AddCommand(c.snapshotCommand(), c.verifyCommand(), c.restoreCommand(), c.listCommand(), c.showCommand(), c.copyCommand(), c.pruneCommand(), c.statusCommand(), c.doctorCommand(),
-		c.holdCommand(), c.releaseCommand(), c.acceptCommand(),
+		c.holdCommand(), c.releaseCommand(), c.acceptCommand(), c.lockCommand(),
 		c.keygenCommand(), c.demoCommand(), c.configCommand(), c.versionCommand())
 	return root
 }

@@ -10,7 +10,7 @@ import (
 var (
 	ErrHeld   = errors.New("lock is held")
 	ErrStuck  = errors.New("lock is held for too long")
-	ErrCannot = errors.New("lock cannot be taken")
+	ErrCannot = errors.New("lock is not to be had")
 	ErrLost   = errors.New("lock was lost")
 )
 

@@ -118,7 +118,7 @@ func TestASnapshotGoesOnWhereThereIsNoLock(t *testing.T) {
 			if report.Lock != lockUnavailable || m.Lock != lockUnavailable || report.Cause == "" {
 				t.Errorf("report says lock %q, the manifest %q, cause %q", report.Lock, m.Lock, report.Cause)
 			}
-			wantCause(t, report, report.Cause, "lock cannot be taken")
+			wantCause(t, report, report.Cause, "lock is not to be had")
 		})
 	}
 }

@@ -18,7 +18,7 @@ const (
 
 // locked does the work under the cluster's lock, from before the first look at the members to the
 // end of the uploads: a run that hangs at a store is a holder that grows too old, which others tell.
-// Where the lock cannot be taken the work is done all the same: that is when bytes are wanted most.
+// Where the lock is not to be had the work is done all the same: that is when bytes are wanted most.
 func (r *run) locked(ctx context.Context, work func(context.Context) error) error {
 	policy := r.Locked
 	policy.Waiting = func(e *lock.HeldError) { r.Log.Info("lock waited for", "reason", e.Error()) }

@@ -79,6 +79,12 @@ type Hold struct {
 	Until  Set[time.Time] `split_words:"true" desc:"when the hold ends by itself, e.g. 2026-01-02T15:04:05Z; unset means never"`
 }
 
+// Break is what lock break alone has.
+type Break struct {
+	Yes    Set[bool]   `split_words:"true" preset:"false" file:"-" desc:"end the claim without asking"`
+	Reason Set[string] `split_words:"true" desc:"why, for the trace that is left"`
+}
+
 // List is what list alone has.
 type List struct {
 	Long Set[bool] `split_words:"true" preset:"false" desc:"read manifests, receipts and holds, instead of going by their names"`
@@ -99,6 +105,7 @@ type Copy struct {
 func (*Copy) concern()     {}
 func (*List) concern()     {}
 func (*Status) concern()   {}
+func (*Break) concern()    {}
 func (*Hold) concern()     {}
 func (*Past) concern()     {}
 func (*Prune) concern()    {}

@@ -22,6 +22,7 @@ type Settings struct {
 	Hold     Hold
 	List     List
 	Status   Status
+	Break    Break
 
 	fields []Field
 	file   string   // the config file that was read
