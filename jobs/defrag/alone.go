@@ -1,0 +1,130 @@
+package defrag
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/etcdsafe/etcdsafe/jobs/etcd"
+	"github.com/etcdsafe/etcdsafe/jobs/lock"
+)
+
+// alone takes the lock. Where it cannot be taken since etcd grants no leases, an alarm NOSPACE being
+// active, the members' own figures must show that nobody else is at work.
+func (r *run) alone(ctx context.Context, s scene) error {
+	held, err := lock.Acquire(ctx, r.Lock, r.Claim, r.Policy)
+	if refusal := lock.Skipped(err); refusal != nil {
+		r.report.Skip, r.report.Lock, r.report.Reason = true, "held", refusal.Error()
+		r.leave("not begun: " + refusal.Error())
+		return nil
+	}
+	switch {
+	case err == nil:
+		r.held, r.report.Lock = held, held.Kind()
+		return nil
+	case !errors.Is(err, lock.ErrCannot) || !s.noSpace():
+		r.leave("not begun: " + err.Error())
+		return err
+	}
+	r.report.Lock = "unavailable"
+	r.report.Warnings = append(r.report.Warnings, "the lock cannot be taken with an alarm NOSPACE: the members' own figures are watched instead")
+	r.Log.Warn("lock cannot be taken", "err", err)
+	return r.watch(ctx, s)
+}
+
+// leave says of all that is still planned why it was not done.
+func (r *run) leave(why string) {
+	for _, id := range r.todo {
+		r.of(id).Reason += "; " + why
+	}
+}
+
+// watchLonger is added to Wait: for that long a run in its pause between two members shows nothing.
+const watchLonger = 30 * time.Second
+
+// watchEvery is how often figures are looked at: 12 requests a minute of each member.
+const watchEvery = 5 * time.Second
+
+// watch looks at all members' figures for longer than a run pauses, and for a random time more, so that
+// of several that begin at once one goes first. The error wraps ErrRefused where anything moves.
+func (r *run) watch(ctx context.Context, s scene) error {
+	r.base = map[uint64]etcd.Metrics{}
+	for _, m := range s.voters() {
+		if m.blind != nil {
+			return fmt.Errorf("%w: %s: without a lock its metrics must tell that nobody defragments it: %w", ErrRefused, about(m.Member), m.blind)
+		}
+		r.base[m.ID] = m.metrics
+	}
+	total := r.Wait + cmp.Or(r.Watch, watchLonger)
+	total += r.jitter(total / 2)
+	r.Log.Info("members are watched", "reason", "no lock", "took", total)
+	for began := r.Now(); ; {
+		if err := r.undisturbed(ctx, s); err != nil {
+			return err
+		}
+		left := total - r.Now().Sub(began)
+		if left <= 0 {
+			return nil
+		}
+		if err := r.pause(ctx, min(left, watchEvery)); err != nil {
+			return err
+		}
+	}
+}
+
+// undisturbed is nil while no live lock is read and no member's figures moved but by this run.
+func (r *run) undisturbed(ctx context.Context, s scene) error {
+	state, err := r.Lock.Look(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: without a lock nobody else may hold it, and it cannot be read: %w", ErrRefused, err)
+	}
+	if state.Held {
+		return fmt.Errorf("%w: the lock is held by %s", ErrRefused, state.Claim)
+	}
+	for _, m := range s.voters() {
+		now, err := s.cluster.Metrics(ctx, m.Member)
+		if err != nil {
+			return fmt.Errorf("%w: %s: its figures cannot be read: %w", ErrRefused, about(m.Member), err)
+		}
+		was := r.base[m.ID]
+		switch {
+		case now.InDefrag():
+			return fmt.Errorf("%w: %s is defragmented by somebody else", ErrRefused, about(m.Member))
+		case !now.Started.Equal(was.Started):
+			return fmt.Errorf("%w: %s has restarted: its figures tell nothing of before", ErrRefused, about(m.Member))
+		case now.Defragmentations != was.Defragmentations+r.own[m.ID]:
+			return fmt.Errorf("%w: %s was defragmented by somebody else just now", ErrRefused, about(m.Member))
+		}
+	}
+	return nil
+}
+
+// prove says whether this run may still go on alone, right before a step.
+func (r *run) prove(ctx context.Context, s scene) error {
+	if r.held != nil {
+		return r.held.Prove(ctx)
+	}
+	return r.undisturbed(ctx, s)
+}
+
+// release gives the lock back. Where the only voter was defragmented, its lease may have lapsed by
+// that: this is no fault.
+func (r *run) release(ctx context.Context, s scene) error {
+	if r.held == nil {
+		return nil
+	}
+	err := r.held.Release(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, lock.ErrLost) && len(s.voters()) == 1 && len(r.todo) == 0:
+		r.report.Warnings = append(r.report.Warnings, "the lock lapsed while the only voter defragmented")
+		return nil
+	case errors.Is(err, lock.ErrLost):
+		return err
+	}
+	r.report.Warnings = append(r.report.Warnings, err.Error())
+	return nil
+}
