@@ -8,6 +8,7 @@ import (
 
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
 	"github.com/etcdsafe/etcdsafe/jobs"
+	"github.com/etcdsafe/etcdsafe/jobs/defrag"
 	"github.com/etcdsafe/etcdsafe/jobs/defrag/rule"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
@@ -68,6 +69,7 @@ var exitCodes = []struct {
 	{lock.ErrHeld, exitLocked},
 
 	{restore.ErrRefused, exitRefused},
+	{defrag.ErrRefused, exitRefused},
 	{catalog.ErrInterleaved, exitRefused},
 	{catalog.ErrHeld, exitRefused},
 	{catalog.ErrChanged, exitRefused},
@@ -96,7 +98,10 @@ var exitCodes = []struct {
 	{dbfile.ErrCrashed, exitIntegrity},
 
 	{status.ErrUnhealthy, exitEtcd},
+	{defrag.ErrUnhealthy, exitEtcd},
+	{defrag.ErrRunning, exitEtcd},
 	{lock.ErrLost, exitFailed},
+	{defrag.ErrFailed, exitFailed},
 	{lock.ErrCannot, exitEtcd},
 	{etcd.ErrSlow, exitEtcd},
 	{etcd.ErrNoSpace, exitEtcd},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"time"
 
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
 	"github.com/etcdsafe/etcdsafe/jobs"
@@ -33,7 +34,7 @@ func (c *cli) job(ctx context.Context, empty outcome, do work, checks ...setting
 	log := c.logger(screen).With("job", empty.head().Job, "cluster", c.set.Cluster.Get())
 	log.Info("started", "version", version(), "settings", c.set)
 	c.warnOfInsecurity(log)
-	ctx, stop := context.WithTimeoutCause(ctx, c.set.Deadline.Get(), errDeadline)
+	ctx, stop := context.WithTimeoutCause(ctx, c.deadline(empty.head().Job), errDeadline)
 	defer stop()
 	out, err := do(ctx, log, screen.tell)
 	screen.clear()
@@ -41,6 +42,14 @@ func (c *cli) job(ctx context.Context, empty outcome, do work, checks ...setting
 		out = empty
 	}
 	return c.end(out, stopped(ctx, err))
+}
+
+// deadline is that of the setting; a defragmentation of several members has more by default.
+func (c *cli) deadline(job string) time.Duration {
+	if job == "defrag" && !c.set.Deadline.Given() {
+		return 6 * time.Hour
+	}
+	return c.set.Deadline.Get()
 }
 
 func (c *cli) warnOfInsecurity(log *slog.Logger) {

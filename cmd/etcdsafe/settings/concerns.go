@@ -25,7 +25,7 @@ type Store struct {
 // Job is what every job has.
 type Job struct {
 	DryRun   Set[bool]          `split_words:"true" preset:"false" desc:"change nothing, print the report of what would be done"`
-	Deadline Set[time.Duration] `split_words:"true" preset:"2h" positive:"true" desc:"time for the whole job, which then ends with exit 16"`
+	Deadline Set[time.Duration] `split_words:"true" preset:"2h" positive:"true" desc:"time for the whole job, which then ends with exit 16; defrag has 6h by default"`
 }
 
 // Etcd is how to reach the cluster's members.

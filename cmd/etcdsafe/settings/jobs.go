@@ -37,6 +37,25 @@ type Restore struct {
 	AllowSuspect             Set[bool]      `split_words:"true" preset:"false" desc:"take an archive that is marked suspect"`
 }
 
+// Defrag is what the job defrag alone has.
+type Defrag struct {
+	Rule           Set[string]        `split_words:"true" preset:"(fragmentation >= 0.5 || dbQuotaUsage >= 0.5) && dbSizeFree >= 100*1024*1024" desc:"when a member needs it, in CEL; by dbSize, dbSizeInUse, dbSizeFree, dbQuota, dbQuotaUsage and fragmentation"`
+	Sustain        Set[time.Duration] `split_words:"true" preset:"10m" desc:"time for which the rule must have said yes, by a sample a minute; 0 decides on one look"`
+	CoolDown       Set[time.Duration] `split_words:"true" preset:"6h" desc:"time for which a member is left alone afterwards"`
+	Wait           Set[time.Duration] `split_words:"true" preset:"1m" positive:"true" desc:"least time between two members; their health is waited for besides"`
+	AllowShortWait Set[bool]          `split_words:"true" preset:"false" desc:"take a --wait of less than a minute"`
+	GiveUp         Set[time.Duration] `split_words:"true" preset:"30m" positive:"true" desc:"time for which a member at work is followed; then the run ends with exit 14, and the member goes on"`
+	MaxBlock       Set[time.Duration] `split_words:"true" positive:"true" desc:"refuse a member that is expected not to serve for longer"`
+	MoveLeader     Set[bool]          `split_words:"true" preset:"true" desc:"move leadership away from the leader, the last to be done; false leaves the leader out"`
+	AllowSingle    Set[bool]          `split_words:"true" preset:"false" desc:"defragment the only voter, which stops the cluster meanwhile"`
+	Force          Set[bool]          `split_words:"true" preset:"false" desc:"go on with a version of etcd whose defragmentation is known to corrupt or crash"`
+	Metrics        Set[Choice]        `split_words:"true" preset:"required" enum:"required,optional" desc:"whether every member's metrics must tell that nothing is in flight"`
+	Member         Set[string]        `split_words:"true" desc:"this member alone, by name or id; all rules hold"`
+	MaxMembers     Set[int64]         `split_words:"true" desc:"most members to defragment in one run; unset means all"`
+	CompactKeep    Set[int64]         `split_words:"true" desc:"first drop the history but for so many revisions; unset means never. Kubernetes does this by itself, every 5 minutes"`
+	Disarm         Set[bool]          `split_words:"true" preset:"false" desc:"end alarms NOSPACE once every member is below 80 % of its quota"`
+}
+
 // Prune is what the job prune alone has.
 type Prune struct {
 	KeepLast            Set[int64]         `split_words:"true" desc:"keep so many of the newest archives; -1 keeps all"`
@@ -103,6 +122,7 @@ type Copy struct {
 }
 
 func (*Copy) concern()     {}
+func (*Defrag) concern()   {}
 func (*List) concern()     {}
 func (*Status) concern()   {}
 func (*Break) concern()    {}

@@ -19,6 +19,7 @@ type Settings struct {
 	Restore  Restore
 	Copy     Copy
 	Prune    Prune
+	Defrag   Defrag
 	Hold     Hold
 	List     List
 	Status   Status
