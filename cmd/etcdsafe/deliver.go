@@ -124,8 +124,12 @@ func isFolder(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// replaceFile writes a file at once: readers see the old one or the new one.
+// replaceFile writes a file at once: readers see the old one or the new one. What is there and no
+// plain file, such as /dev/stdout, a pipe or a link, is written to as it is, and never replaced.
 func replaceFile(path string, text []byte) error {
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return writeInto(path, text)
+	}
 	part, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return fmt.Errorf("write report: %w", err)
@@ -136,6 +140,18 @@ func replaceFile(path string, text []byte) error {
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("write report %q: %w", path, err), os.Remove(part.Name()))
+	}
+	return nil
+}
+
+func writeInto(path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write report %q: %w", path, err)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -352,5 +353,30 @@ func TestStdoutIsTheResultAndStderrTheStory(t *testing.T) {
 	r := u.with("ETCDSAFE_OUTPUT=text").exits(t, exitEtcd, "snapshot", "--endpoints", "127.0.0.1:1")
 	if r.stdout != "" || !strings.Contains(r.stderr, "etcdsafe: ") {
 		t.Error(r)
+	}
+}
+
+// TestAReportReplacesNoDevice: as root a rename would put a file in the place of /dev/full for good.
+func TestAReportReplacesNoDevice(t *testing.T) {
+	dir := t.TempDir()
+	target, link := filepath.Join(dir, "target.json"), filepath.Join(dir, "link.json")
+	if err := errors.Join(os.WriteFile(target, []byte("what was there before"), 0o600), os.Symlink(target, link), replaceFile(link, []byte("{}\n"))); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(target); err != nil || string(text) != "{}\n" {
+		t.Errorf("the link's target holds %q, %v", text, err)
+	}
+	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		t.Errorf("the link is one no more: %v, %v", info, err)
+	}
+	if err := replaceFile("/dev/full", []byte("{}\n")); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("a report to /dev/full: %v, want ENOSPC", err)
+	}
+	if info, err := os.Stat("/dev/full"); err != nil || info.Mode()&fs.ModeDevice == 0 {
+		t.Errorf("/dev/full is no device any more: %v, %v", info, err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 2 {
+		t.Errorf("left behind: %v, %v", entries, err)
 	}
 }
