@@ -18,6 +18,7 @@ import (
 	"github.com/etcdsafe/etcdsafe/jobs"
 	"github.com/etcdsafe/etcdsafe/jobs/prune/plan"
 	"github.com/etcdsafe/etcdsafe/storage/bucket"
+	"github.com/etcdsafe/etcdsafe/storage/bucket/buckettest"
 	"github.com/etcdsafe/etcdsafe/storage/catalog"
 )
 
@@ -144,12 +145,12 @@ func TestAFaultAtAnyCallRemovesNothingElse(t *testing.T) {
 		r.liar.step = func(c call) error {
 			if is(c) {
 				broke = c
-				return errBroken
+				return buckettest.ErrBroken
 			}
 			return nil
 		}
 		report, err := Run(t.Context(), r.Config)
-		if !errors.Is(err, bucket.ErrUnavailable) || !strings.Contains(fmt.Sprint(err), errBroken.Error()) {
+		if !errors.Is(err, bucket.ErrUnavailable) || !strings.Contains(fmt.Sprint(err), buckettest.ErrBroken.Error()) {
 			t.Errorf("Run = %v, want the fault", err)
 		}
 		if !strings.Contains(fmt.Sprint(err), r.store.URL()) {
@@ -158,10 +159,10 @@ func TestAFaultAtAnyCallRemovesNothingElse(t *testing.T) {
 		if id := about(broke.key); id != "" && !strings.Contains(fmt.Sprint(err), string(id)) {
 			t.Errorf("Run = %v, which does not name archive %s", err, id)
 		}
-		if s := report.Stores[0]; s.Result != jobs.Failed || !strings.Contains(s.Error, errBroken.Error()) {
+		if s := report.Stores[0]; s.Result != jobs.Failed || !strings.Contains(s.Error, buckettest.ErrBroken.Error()) {
 			t.Errorf("report tells of %+v, want a failed store", s)
 		}
-		if id := about(broke.key); broke.what == "delete" && id != "" && !strings.Contains(fmt.Sprintf("%+v %+v", report.Plan, report.Stores[0].Garbage), errBroken.Error()) {
+		if id := about(broke.key); broke.what == "delete" && id != "" && !strings.Contains(fmt.Sprintf("%+v %+v", report.Plan, report.Stores[0].Garbage), buckettest.ErrBroken.Error()) {
 			t.Errorf("report does not tell of archive %s: %+v", id, report)
 		}
 		r.wantSound()
@@ -632,7 +633,7 @@ func TestAPlanHashOfSeveralStoresHoldsForAll(t *testing.T) {
 	r.DryRun = true
 	r.PlanHash = r.again().PlanHash
 	r.DryRun = false
-	other.liar.step = func(call) error { return errBroken }
+	other.liar.step = func(call) error { return buckettest.ErrBroken }
 	if report, err := Run(t.Context(), r.Config); !errors.Is(err, ErrOtherPlan) || len(report.Stores) != 2 {
 		t.Errorf("Run = %v with %d stores, want ErrOtherPlan and both", err, len(report.Stores))
 	}
@@ -647,7 +648,7 @@ func TestAPlanHashOfSeveralStoresHoldsForAll(t *testing.T) {
 // is pruned.
 func TestStoresArePrunedEachOnItsOwn(t *testing.T) {
 	down := func(r *rig) error {
-		r.liar.step = func(call) error { return errBroken }
+		r.liar.step = func(call) error { return buckettest.ErrBroken }
 		return bucket.ErrUnavailable
 	}
 	refuse := func(r *rig) error {
@@ -659,7 +660,7 @@ func TestStoresArePrunedEachOnItsOwn(t *testing.T) {
 	fail := func(r *rig) error {
 		r.liar.step = func(c call) error {
 			if c.what == "delete" && about(c.key) == r.go4[0] {
-				return errBroken
+				return buckettest.ErrBroken
 			}
 			return nil
 		}
@@ -714,7 +715,7 @@ func TestStoresArePrunedEachOnItsOwn(t *testing.T) {
 // TestNoStoreAnswers: then that is the error.
 func TestNoStoreAnswers(t *testing.T) {
 	r := newLiarRig(t)
-	r.liar.step = func(call) error { return errBroken }
+	r.liar.step = func(call) error { return buckettest.ErrBroken }
 	r.Stores = append(r.Stores, openBlob(t, blob.NewBucket(r.liar), "liar://second"))
 	if report, err := Run(t.Context(), r.Config); !errors.Is(err, bucket.ErrUnavailable) || len(report.Stores) != 2 {
 		t.Errorf("Run = %v with %+v, want ErrUnavailable", err, report.Stores)

@@ -12,7 +12,6 @@ import (
 
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/driver"
-	"gocloud.dev/gcerrors"
 
 	"github.com/etcdsafe/etcdsafe/storage/bucket"
 	"github.com/etcdsafe/etcdsafe/storage/bucket/buckettest"
@@ -20,6 +19,7 @@ import (
 
 // liarStore keeps objects in memory, and fails or lists otherwise where a test says so.
 type liarStore struct {
+	buckettest.Base
 	mu      sync.Mutex
 	objects map[string]object
 	calls   []call
@@ -40,12 +40,6 @@ type call struct {
 }
 
 func (c call) writes() bool { return c.what == "create" || c.what == "delete" }
-
-var (
-	errTaken   = errors.New("taken")
-	errMissing = errors.New("missing")
-	errBroken  = errors.New("broken by the test")
-)
 
 func newLiarStore(now func() time.Time) *liarStore {
 	return &liarStore{objects: map[string]object{}, now: now}
@@ -86,34 +80,12 @@ func (s *liarStore) names() []string {
 	return out
 }
 
-func (s *liarStore) ErrorCode(err error) gcerrors.ErrorCode {
-	switch {
-	case errors.Is(err, errTaken):
-		return gcerrors.FailedPrecondition
-	case errors.Is(err, errMissing):
-		return gcerrors.NotFound
-	}
-	return gcerrors.Unknown
-}
-
-func (s *liarStore) As(any) bool             { return false }
-func (s *liarStore) ErrorAs(error, any) bool { return false }
-func (s *liarStore) Close() error            { return nil }
-
-func (s *liarStore) Copy(context.Context, string, string, *driver.CopyOptions) error {
-	return errBroken
-}
-
-func (s *liarStore) SignedURL(context.Context, string, *driver.SignedURLOptions) (string, error) {
-	return "", errBroken
-}
-
 func (s *liarStore) get(key string) (object, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	obj, ok := s.objects[key]
 	if !ok {
-		return obj, errMissing
+		return obj, buckettest.ErrMissing
 	}
 	return obj, nil
 }
@@ -215,7 +187,7 @@ func (w *liarWriter) Close() error {
 		return err
 	}
 	if _, ok := w.store.objects[w.key]; ok {
-		return errTaken
+		return buckettest.ErrTaken
 	}
 	w.store.objects[w.key] = object{bytes.Clone(w.Bytes()), w.store.now()}
 	return nil

@@ -17,30 +17,25 @@ import (
 
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/driver"
-	"gocloud.dev/gcerrors"
 
 	"github.com/etcdsafe/etcdsafe/jobs"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/etcdtest"
 	"github.com/etcdsafe/etcdsafe/storage/archive"
 	"github.com/etcdsafe/etcdsafe/storage/bucket"
+	"github.com/etcdsafe/etcdsafe/storage/bucket/buckettest"
 	"github.com/etcdsafe/etcdsafe/storage/catalog"
 )
 
 // liarStore keeps objects in memory, and lies or fails where a test says so.
 type liarStore struct {
+	buckettest.Base
 	mu      sync.Mutex
 	objects map[string][]byte
 	step    func(what, key string) error // before each call; an error is the call's answer
 	read    func(key string, data []byte) []byte
 	stored  func(key string, data []byte) ([]byte, error) // what is kept, and the answer to a create
 }
-
-var (
-	errTaken   = errors.New("taken")
-	errMissing = errors.New("missing")
-	errBroken  = errors.New("broken by the test")
-)
 
 func newLiarStore(t *testing.T, r *rig) *liarStore {
 	t.Helper()
@@ -70,29 +65,9 @@ func (s *liarStore) keys(folder string) []string {
 	return out
 }
 
-func (s *liarStore) ErrorCode(err error) gcerrors.ErrorCode {
-	switch {
-	case errors.Is(err, errTaken):
-		return gcerrors.FailedPrecondition
-	case errors.Is(err, errMissing):
-		return gcerrors.NotFound
-	}
-	return gcerrors.Unknown
-}
-
-func (s *liarStore) As(any) bool             { return false }
-func (s *liarStore) ErrorAs(error, any) bool { return false }
-func (s *liarStore) Close() error            { return nil }
-
-func (s *liarStore) Copy(context.Context, string, string, *driver.CopyOptions) error {
-	return errBroken
-}
-
 // Delete is a right that snapshot must not need.
-func (s *liarStore) Delete(context.Context, string, *driver.DeleteOptions) error { return errBroken }
-
-func (s *liarStore) SignedURL(context.Context, string, *driver.SignedURLOptions) (string, error) {
-	return "", errBroken
+func (s *liarStore) Delete(context.Context, string, *driver.DeleteOptions) error {
+	return buckettest.ErrBroken
 }
 
 func (s *liarStore) data(key string) ([]byte, error) {
@@ -100,7 +75,7 @@ func (s *liarStore) data(key string) ([]byte, error) {
 	defer s.mu.Unlock()
 	data, ok := s.objects[key]
 	if !ok {
-		return nil, errMissing
+		return nil, buckettest.ErrMissing
 	}
 	if s.read != nil {
 		data = s.read(key, bytes.Clone(data))
@@ -180,7 +155,7 @@ func (w *liarWriter) Close() error {
 		return err
 	}
 	if _, ok := w.store.objects[w.key]; ok {
-		return errTaken
+		return buckettest.ErrTaken
 	}
 	data, err := bytes.Clone(w.Bytes()), error(nil)
 	if w.store.stored != nil {
@@ -258,7 +233,7 @@ func TestAStoreThatLiesIsFoundOut(t *testing.T) {
 func TestACommitWhoseAnswerWasLostCounts(t *testing.T) {
 	t.Parallel()
 	c, _ := small(t)
-	for _, answer := range []error{errBroken, errTaken} {
+	for _, answer := range []error{buckettest.ErrBroken, buckettest.ErrTaken} {
 		t.Run(answer.Error(), func(t *testing.T) {
 			r := newRig(t, c)
 			s := newLiarStore(t, r)
@@ -284,7 +259,7 @@ func TestAReportSaysHowAStoreSettled(t *testing.T) {
 	s := newLiarStore(t, r)
 	s.stored = func(_ string, data []byte) ([]byte, error) {
 		if !settled {
-			return nil, errBroken
+			return nil, buckettest.ErrBroken
 		}
 		return data, nil
 	}
@@ -299,7 +274,7 @@ func TestAReportSaysHowAStoreSettled(t *testing.T) {
 func TestOtherBytesInAManifestsPlaceAreAConflict(t *testing.T) {
 	t.Parallel()
 	c, _ := small(t)
-	for _, answer := range []error{errBroken, errTaken} {
+	for _, answer := range []error{buckettest.ErrBroken, buckettest.ErrTaken} {
 		t.Run(answer.Error(), func(t *testing.T) {
 			r := newRig(t, c)
 			s := newLiarStore(t, r)
@@ -335,7 +310,7 @@ func TestAStoreThatFailsAtAnyStepLeavesNothingHalfDone(t *testing.T) {
 		made := 0
 		s.step = func(string, string) error {
 			if made++; made == n+1 {
-				return errBroken
+				return buckettest.ErrBroken
 			}
 			return nil
 		}
@@ -391,7 +366,7 @@ func TestOneOfTwoStoresIsEnough(t *testing.T) {
 	for _, broken := range []int{0, 1} {
 		t.Run(fmt.Sprint(broken), func(t *testing.T) {
 			r := newRig(t, c)
-			bad := &liarStore{objects: map[string][]byte{}, step: func(string, string) error { return errBroken }}
+			bad := &liarStore{objects: map[string][]byte{}, step: func(string, string) error { return buckettest.ErrBroken }}
 			stores := []*catalog.Catalog{r.Stores[0], r.Stores[0]}
 			stores[broken] = openBlob(t, blob.NewBucket(bad), "liar://user:canary-5e1f@store?token=canary-5e1f")
 			r.Stores = stores
@@ -439,7 +414,7 @@ func TestTwoStoresGetTheSameBytes(t *testing.T) {
 func TestNoStoreAtAllIsTheStoresFault(t *testing.T) {
 	t.Parallel()
 	_, r := small(t)
-	broken := func(string, string) error { return errBroken }
+	broken := func(string, string) error { return buckettest.ErrBroken }
 	r.Stores = []*catalog.Catalog{
 		openBlob(t, blob.NewBucket(&liarStore{objects: map[string][]byte{}, step: broken}), "liar://a"),
 		openBlob(t, blob.NewBucket(&liarStore{objects: map[string][]byte{}, step: broken}), "liar://b"),
@@ -591,7 +566,7 @@ func TestWhatDoesNotCountForARerun(t *testing.T) {
 		s := newLiarStore(t, r)
 		s.step = func(what, _ string) error {
 			if what == "list" {
-				return errBroken
+				return buckettest.ErrBroken
 			}
 			return nil
 		}
