@@ -44,8 +44,9 @@ func (r *run) leave(why string) {
 // watchLonger is added to Wait: for that long a run in its pause between two members shows nothing.
 const watchLonger = 30 * time.Second
 
-// watchEvery is how often figures are looked at: 12 requests a minute of each member.
-const watchEvery = 5 * time.Second
+// watchEvery is how often figures are looked at: some 30 requests a minute of the member that is asked
+// for the lock too.
+const watchEvery = 10 * time.Second
 
 // watch looks at all members' figures for longer than a run pauses, and for a random time more, so that
 // of several that begin at once one goes first. The error wraps ErrRefused where anything moves.

@@ -25,6 +25,7 @@ func (r *run) choose(ctx context.Context, s scene) (scene, error) {
 		return s, fmt.Errorf("%w: alarm CORRUPT is active: members hold different data, and a person must find out which is right", ErrRefused)
 	}
 	if s.noSpace() {
+		r.forced = true
 		r.tellOf(s)
 		for _, m := range r.eligible(s) {
 			r.plan(m, "alarm NOSPACE")

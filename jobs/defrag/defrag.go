@@ -117,6 +117,7 @@ type run struct {
 	base   map[uint64]etcd.Metrics // without a lock: members' figures before the first step
 	own    map[uint64]int64        // defragmentations of this run
 	todo   []uint64                // members that are still to be defragmented
+	forced bool                    // by NOSPACE: the rule is not asked
 	doubts []error                 // members of which the rule could not tell
 	pause  func(context.Context, time.Duration) error
 	jitter func(time.Duration) time.Duration

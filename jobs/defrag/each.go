@@ -75,10 +75,14 @@ const (
 // next is the member whose turn it is: the first follower on the list, and the leader when there is no
 // other, after leadership moved away from it; s is then the scene after that. nil: the list changed.
 func (r *run) next(ctx context.Context, s *scene) (*seen, error) {
+	r.dropUnneeded(*s)
 	for _, m := range s.seen {
 		if slices.Contains(r.todo, m.ID) && m.ID != s.leader() {
 			return &m, nil
 		}
+	}
+	if len(r.todo) == 0 {
+		return nil, nil
 	}
 	leader, is := s.member(s.leader())
 	if !is || !slices.Contains(r.todo, leader.ID) {
@@ -112,6 +116,20 @@ func (r *run) next(ctx context.Context, s *scene) (*seen, error) {
 		return nil, fmt.Errorf("%w: %s left the cluster", ErrUnhealthy, about(leader.Member))
 	}
 	return &m, nil
+}
+
+// dropUnneeded takes members off the list of which the rule says no by now: somebody else may have
+// defragmented them in a pause.
+func (r *run) dropUnneeded(s scene) {
+	for _, m := range s.seen {
+		if r.forced || !slices.Contains(r.todo, m.ID) {
+			continue
+		}
+		if yes, err := r.Rule.Decide(r.numbers(m)); err == nil && !yes {
+			r.drop(m.ID)
+			r.of(m.ID).Verdict, r.of(m.ID).Reason = Skipped, "the rule says no by now: "+r.Rule.Explain(r.numbers(m))
+		}
+	}
 }
 
 // drop takes a member off the list.
@@ -192,6 +210,13 @@ func (r *run) step(ctx context.Context, s scene, m seen) error {
 	if err := r.prove(ctx, s); err != nil {
 		return err
 	}
+	now, err := conn.Status(ctx)
+	switch {
+	case err != nil:
+		return err
+	case now.IsLeader() && len(s.voters()) > 1:
+		return fmt.Errorf("%s: %w: it leads by now", about(m.Member), ErrUnhealthy)
+	}
 	r.drop(m.ID)
 	r.Log.Info("defragmentation begins", "member", m.Name, "bytes", m.Status.DBBytes, "took", r.block(m))
 	began := r.Now()
@@ -215,7 +240,6 @@ func (r *run) step(ctx context.Context, s scene, m seen) error {
 func (r *run) ended(ctx context.Context, s scene, m seen) error {
 	line := r.of(m.ID)
 	line.Verdict, line.Reason = Defragmented, strings.TrimPrefix(line.Reason, "; ")
-	r.report.Committed = true
 	r.Log.Info(fmt.Sprintf("etcd member has been defragmented: %s, memberID: %d", m.Name, m.ID)) //nolint:sloglint // as above
 	after, err := statusOf(ctx, s.cluster, m.Member)
 	switch {
