@@ -19,12 +19,18 @@ type Day struct {
 	Refused error           `json:"-"`       // what a real prune would have ended with; the simulated one goes on
 }
 
+// maxSimulated bounds a simulation to some seconds: it is a snapshot an hour for 228 years.
+const maxSimulated = 2_000_000
+
 // Simulate yields, for each day, what p holds of archives of the given size, taken every so
 // often, sound and verified, and pruned at the end of each day. It asks no store and no clock;
 // the first day is Monday, 1 January 2024. The error wraps ErrPolicy.
 func Simulate(p Policy, every time.Duration, days int, sizeBytes int64) (iter.Seq[Day], error) {
 	if every < time.Minute || days < 1 {
 		return nil, fmt.Errorf("simulate every %s for %d days, at least every 1m for 1 day: %w", every, days, ErrPolicy)
+	}
+	if perDay := max(1, int(24*time.Hour/every)); days > maxSimulated/perDay {
+		return nil, fmt.Errorf("simulate every %s for %d days, at most %d days of that: %w", every, days, maxSimulated/perDay, ErrPolicy)
 	}
 	if err := p.Check(); err != nil {
 		return nil, err

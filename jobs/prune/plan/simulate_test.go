@@ -67,7 +67,7 @@ func TestSimulateRefusesWhatCannotBe(t *testing.T) {
 		policy Policy
 		every  time.Duration
 		days   int
-	}{{Policy{}, 0, 1}, {Policy{}, time.Second, 1}, {Policy{}, hour, 0}, {Policy{KeepLast: -2}, hour, 1}} {
+	}{{Policy{}, 0, 1}, {Policy{}, time.Second, 1}, {Policy{}, hour, 0}, {Policy{KeepLast: -2}, hour, 1}, {Policy{KeepLast: 3}, time.Minute, 1389}} {
 		if _, err := Simulate(c.policy, c.every, c.days, 1); !errors.Is(err, ErrPolicy) {
 			t.Errorf("Simulate(%+v, %s, %d): %v, want ErrPolicy", c.policy, c.every, c.days, err)
 		}
