@@ -37,7 +37,7 @@ func (c *cli) defragCommand() *cobra.Command {
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			empty := &defragReport{defrag.Report{Report: jobs.Report{Job: "defrag"}}}
-			return c.job(cmd.Context(), empty, c.defrag, settings.Need(&s.Cluster), ruleCompiles, waitIsLong, c.isOnePod)
+			return c.job(cmd.Context(), empty, c.defrag, settings.Need(&s.Cluster), ruleCompiles, waitIsLong, leaseIsNamed, c.isOnePod)
 		},
 	}
 	s.Flags(cmd.Flags(), &s.Common, &s.Store, &s.Job, &s.Etcd, &s.Quota, &s.Lock, &s.Defrag)
@@ -85,7 +85,9 @@ func (c *cli) defrag(ctx context.Context, log *slog.Logger, _ jobs.Progress) (ou
 	if cfg.Claim, err = c.claim("defrag"); err != nil {
 		return nil, err
 	}
-	cfg.Lock = c.locker(cfg.Etcd)
+	if cfg.Lock, err = c.locker(cfg.Etcd); err != nil {
+		return nil, err
+	}
 	report, err := defrag.Run(ctx, cfg)
 	return &defragReport{report}, err
 }

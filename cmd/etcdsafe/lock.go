@@ -58,16 +58,20 @@ func (c *cli) lockBreakCommand() *cobra.Command {
 
 // lockWork does what a command does with the lock, once the settings are sound.
 func (c *cli) lockWork(ctx context.Context, do func(context.Context, lock.Locker) error) error {
-	if err := c.load(clusterIsValid, endpointsAreKnown, reportHasFolder); err != nil {
+	if err := c.load(clusterIsValid, endpointsAreKnown, reportHasFolder, leaseIsNamed); err != nil {
 		return err
 	}
 	cfg, err := c.etcdConfig()
 	if err != nil {
 		return err
 	}
+	l, err := c.locker(cfg)
+	if err != nil {
+		return err
+	}
 	ctx, stop := context.WithTimeoutCause(ctx, browseTime, errDeadline)
 	defer stop()
-	return stopped(ctx, do(ctx, c.locker(cfg)))
+	return stopped(ctx, do(ctx, l))
 }
 
 // shownLock is what lock show tells.
@@ -116,7 +120,10 @@ func (c *cli) lockShow(ctx context.Context, l lock.Locker) error {
 }
 
 func leaseText(s lock.State) string {
-	if s.Left <= 0 {
+	switch {
+	case s.Left <= 0 && s.Kind == lock.KindKubernetes:
+		return "over by its holder's clock: the next run watches it for as long again, and takes it"
+	case s.Left <= 0:
 		return "none: it does not lapse by itself"
 	}
 	return age(s.Left) + " left, unless it is renewed"

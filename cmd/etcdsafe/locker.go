@@ -6,17 +6,48 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd"
 	"github.com/etcdsafe/etcdsafe/jobs/lock"
 )
 
 // locker is where the lock of the cluster lies.
-func (c *cli) locker(cfg etcd.Config) lock.Locker {
-	if c.set.Lock.Lock.Get() == lock.KindNone {
-		return lock.None()
+func (c *cli) locker(cfg etcd.Config) (lock.Locker, error) {
+	s, o := c.set, lock.Options{Now: c.now}
+	switch s.Lock.Lock.Get() {
+	case lock.KindNone:
+		return lock.None(), nil
+	case lock.KindKubernetes:
+		l, err := lock.Kubernetes(lock.KubernetesConfig{Kubeconfig: string(s.Kubeconfig.Get()), Namespace: s.LockNamespace.Get(), Name: leaseName(s)}, o)
+		if err != nil {
+			return l, s.Kubeconfig.Errorf("%w", err)
+		}
+		return l, nil
 	}
-	return lock.Etcd(cfg, lock.Options{Now: c.now})
+	return lock.Etcd(cfg, o), nil
+}
+
+// leaseName is the Lease's: one for each name of a cluster.
+func leaseName(s *settings.Settings) string {
+	return cmp.Or(s.LockName.Get(), "etcdsafe-"+s.Cluster.Get())
+}
+
+// leaseIsNamed is told before anything is reached.
+func leaseIsNamed(s *settings.Settings) error {
+	if s.Lock.Lock.Get() != lock.KindKubernetes {
+		return nil
+	}
+	if s.LockName.Get() == "" && s.Cluster.Get() == "" {
+		return settings.Need(&s.Cluster)(s)
+	}
+	if faults := validation.IsDNS1123Subdomain(leaseName(s)); faults != nil {
+		return s.LockName.Errorf("%q is no name of a Lease: %s", leaseName(s), strings.Join(faults, "; "))
+	}
+	return nil
 }
 
 // lockPolicy is what to do while another run holds it.

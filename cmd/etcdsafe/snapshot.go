@@ -26,7 +26,7 @@ func (c *cli) snapshotCommand() *cobra.Command {
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.job(cmd.Context(), &snapshotReport{snapshot.Report{Report: jobs.Report{Job: "snapshot"}}}, c.snapshot,
-				settings.Need(&s.Cluster, &s.Stores), needRecipient)
+				settings.Need(&s.Cluster, &s.Stores), needRecipient, leaseIsNamed)
 		},
 	}
 	s.Flags(cmd.Flags(), &s.Common, &s.Store, &s.Job, &s.Etcd, &s.Lock, &s.Keys, &s.Spool, &s.Snapshot)
@@ -67,10 +67,13 @@ func (c *cli) snapshotConfig(ctx context.Context) (snapshot.Config, func() error
 	if cfg.Etcd, err = c.etcdConfig(); err != nil {
 		return cfg, nothing, err
 	}
-	cfg.Locker, cfg.Locked = c.locker(cfg.Etcd), c.lockPolicy()
+	if cfg.Locker, err = c.locker(cfg.Etcd); err != nil {
+		return cfg, nothing, err
+	}
 	if cfg.Claim, err = c.claim("snapshot"); err != nil {
 		return cfg, nothing, err
 	}
+	cfg.Locked = c.lockPolicy()
 	var shut func() error
 	cfg.Stores, shut, err = c.openStores(ctx)
 	return cfg, shut, err

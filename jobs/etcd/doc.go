@@ -11,5 +11,6 @@
 // So the id that a Conn told when it was opened holds until it is closed.
 //
 // The package is the only importer of etcd's client. It never takes a proxy, never prints a password,
-// retries nothing but the calls of Keys, which write below Prefix alone, and disarms NOSPACE alone. Fill is for clusters that are thrown away.
+// retries nothing but what Keys does, writes no key outside Prefix, and disarms NOSPACE alone. Fill is
+// for clusters that are thrown away.
 package etcd

@@ -21,6 +21,7 @@ func leaseID(id int64) clientv3.LeaseID { return clientv3.LeaseID(id) }
 
 // TestLockInEtcd holds the lock in etcd to what every kind promises.
 func TestLockInEtcd(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	testKind(t, etcdRig(t, c))
 }
@@ -39,67 +40,81 @@ func testKind(t *testing.T, r rig) {
 
 // testOneOfMany: starts at one instant give one holder each time, and the others name it.
 func testOneOfMany(t *testing.T, r rig) {
-	rounds := 20
+	rounds := 100
 	if testing.Short() {
-		rounds = 5
+		rounds = 20
 	}
+	for round := range rounds {
+		oneOf(t, fmt.Sprintf("round %d", round), 4, r.locker)
+	}
+	oneOf(t, "all at once", rounds, r.patient)
+}
+
+// oneOf starts n of them.
+func oneOf(t *testing.T, round string, n int, locker func() Locker) {
+	t.Helper()
 	type end struct {
 		held *Held
 		err  error
 	}
-	for round := range rounds {
-		claims := []Claim{claim("snapshot"), claim("defrag"), claim("snapshot"), claim("defrag")}
-		lockers := []Locker{r.locker(), r.locker(), r.locker(), r.locker()}
-		ends := atOnce(len(claims), func(i int) end {
-			held, err := lockers[i].Take(t.Context(), claims[i])
-			return end{held, err}
-		})
-		var winner *Held
-		for _, e := range ends {
-			if e.held != nil && winner != nil {
-				t.Fatalf("round %d has two holders", round)
-			}
-			if e.held != nil {
-				winner = e.held
-			}
-		}
-		if winner == nil {
-			t.Fatalf("round %d has no holder: %+v", round, ends)
-		}
-		for _, e := range ends {
-			var held *HeldError
-			if e.held == nil && (!errors.As(e.err, &held) || held.Holder != winner.Claim()) {
-				t.Errorf("round %d: %v, want a refusal that names %v", round, e.err, winner.Claim())
-			}
-		}
-		if err := winner.Prove(t.Context()); err != nil {
-			t.Errorf("round %d: Prove = %v", round, err)
-		}
-		release(t, winner)
+	var claims []Claim
+	var lockers []Locker
+	for i := range n {
+		claims = append(claims, claim([]string{"snapshot", "defrag"}[i%2]))
+		lockers = append(lockers, locker())
 	}
+	ends := atOnce(n, func(i int) end {
+		held, err := lockers[i].Take(t.Context(), claims[i])
+		return end{held, err}
+	})
+	var winner *Held
+	for _, e := range ends {
+		if e.held != nil && winner != nil {
+			t.Fatalf("%s: two holders", round)
+		}
+		if e.held != nil {
+			winner = e.held
+		}
+	}
+	if winner == nil {
+		t.Fatalf("%s: no holder: %+v", round, ends)
+	}
+	for _, e := range ends {
+		var held *HeldError
+		if e.held == nil && (!errors.As(e.err, &held) || held.Holder != winner.Claim()) {
+			t.Errorf("%s: %v, want a refusal that names %v", round, e.err, winner.Claim())
+		}
+	}
+	if err := winner.Prove(t.Context()); err != nil {
+		t.Errorf("%s: Prove = %v", round, err)
+	}
+	release(t, winner)
 }
 
 // testLoss: whatever another's hand does, the holder learns of it, asked or not.
 func testLoss(t *testing.T, r rig) {
+	asked := func(t *testing.T, vanish func(*testing.T) error) {
+		held := take(t, r.locker(), claim("defrag"))
+		if err := vanish(t); err != nil {
+			t.Fatal(err)
+		}
+		if err := held.Prove(t.Context()); !errors.Is(err, ErrLost) {
+			t.Errorf("Prove = %v, want ErrLost", err)
+		}
+		if !isLost(held) {
+			t.Error("Lost is open after Prove said so")
+		}
+		if err := held.Release(t.Context()); !errors.Is(err, ErrLost) {
+			t.Errorf("Release = %v, want ErrLost", err)
+		}
+	}
+	for how, vanish := range r.taken {
+		t.Run(how, func(t *testing.T) { asked(t, vanish) })
+	}
 	for how, vanish := range r.vanish {
 		t.Run(how, func(t *testing.T) {
-			asked, unasked := take(t, r.locker(), claim("defrag")), (*Held)(nil)
-			if err := vanish(t); err != nil {
-				t.Fatal(err)
-			}
-			if err := asked.Prove(t.Context()); !errors.Is(err, ErrLost) {
-				t.Errorf("Prove = %v, want ErrLost", err)
-			}
-			if !isLost(asked) {
-				t.Error("Lost is open after Prove said so")
-			}
-			if err := asked.Release(t.Context()); !errors.Is(err, ErrLost) {
-				t.Errorf("Release = %v, want ErrLost", err)
-			}
-			if how == "written by hand" {
-				return // what was written has no lease
-			}
-			unasked = take(t, r.locker(), claim("snapshot"))
+			asked(t, vanish)
+			unasked := take(t, r.locker(), claim("snapshot"))
 			if err := vanish(t); err != nil {
 				t.Fatal(err)
 			}
@@ -232,6 +247,7 @@ func testStoppedContext(t *testing.T, r rig) {
 
 // TestCannotIsNotHeld: where etcd gives no lease, the job decides, and knows why.
 func TestCannotIsNotHeld(t *testing.T) {
+	t.Parallel()
 	cannot := func(t *testing.T, l Locker, why error) {
 		t.Helper()
 		_, err := l.Take(t.Context(), claim("snapshot"))
@@ -293,6 +309,7 @@ func alarm(t *testing.T, c *etcdtest.Cluster, kind pb.AlarmType, action pb.Alarm
 // TestTheLockOutlivesAnyOneMember: frozen for longer than a lease, the leader too, under writes: on an
 // idle cluster a leader that stands still loses nothing.
 func TestTheLockOutlivesAnyOneMember(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.Start(t, etcdtest.Options{Members: 3, TLS: true, Auth: true})
 	c.Write(t)
 	cfg := configOf(c)
@@ -316,8 +333,10 @@ func TestTheLockOutlivesAnyOneMember(t *testing.T) {
 
 // TestTheLockOutlivesItsLogin: a token of one second, a lock of many.
 func TestTheLockOutlivesItsLogin(t *testing.T) {
+	t.Parallel()
 	for _, version := range etcdtest.Versions {
 		t.Run(version, func(t *testing.T) {
+			t.Parallel()
 			c := etcdtest.Start(t, etcdtest.Options{Version: version, Auth: true, Args: []string{"--auth-token-ttl=1"}})
 			held := take(t, etcdRig(t, c).locker(), claim("defrag"))
 			pause(t, t.Context(), shortLease*2, "two leases")
@@ -335,6 +354,7 @@ func TestTheLockOutlivesItsLogin(t *testing.T) {
 // TestALockThatEtcdDoesNotLetLiveIsToldLost: a single member that stands still for longer than the
 // lease, as in its own defragmentation.
 func TestALockThatEtcdDoesNotLetLiveIsToldLost(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.Start(t, etcdtest.Options{})
 	held := take(t, etcdRig(t, c).locker(), claim("defrag"))
 	c.Members[0].Pause(t)

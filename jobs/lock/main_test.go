@@ -37,12 +37,16 @@ func TestMain(m *testing.M) {
 
 // outside says where a holder in a process of its own finds the lock.
 type outside struct {
-	Claim     Claim
-	Lease     time.Duration
-	Endpoints []string
+	Claim      Claim
+	Lease      time.Duration
+	Endpoints  []string
+	Kubernetes KubernetesConfig // where it has a name
 }
 
 func (o outside) locker() (Locker, error) {
+	if o.Kubernetes.Name != "" {
+		return Kubernetes(o.Kubernetes, Options{Lease: o.Lease})
+	}
 	return Etcd(etcd.Config{Endpoints: o.Endpoints}, Options{Lease: o.Lease}), nil
 }
 
@@ -135,18 +139,21 @@ const shortLease = 4 * time.Second
 
 // rig is a place for the lock, whichever kind.
 type rig struct {
-	kind   string
-	locker func() Locker                       // a run of its own each time
-	out    func(c Claim) outside               // the same for another process
-	vanish map[string]func(t *testing.T) error // ways to lose the claim by another's hand
+	kind    string
+	locker  func() Locker                       // a run of its own each time
+	patient func() Locker                       // the same with the lease that is documented
+	out     func(c Claim) outside               // the same for another process
+	vanish  map[string]func(t *testing.T) error // ways to lose the claim by another's hand
+	taken   map[string]func(t *testing.T) error // the same, so that somebody else holds the lock for good
 }
 
 func etcdRig(t *testing.T, c *etcdtest.Cluster) rig {
 	cfg := configOf(c)
 	return rig{
-		kind:   KindEtcd,
-		locker: func() Locker { return Etcd(cfg, Options{Lease: shortLease}) },
-		out:    func(claim Claim) outside { return outside{Claim: claim, Lease: shortLease, Endpoints: cfg.Endpoints} },
+		kind:    KindEtcd,
+		locker:  func() Locker { return Etcd(cfg, Options{Lease: shortLease}) },
+		patient: func() Locker { return Etcd(cfg, Options{}) },
+		out:     func(claim Claim) outside { return outside{Claim: claim, Lease: shortLease, Endpoints: cfg.Endpoints} },
 		vanish: map[string]func(t *testing.T) error{
 			"lease revoked": func(t *testing.T) error {
 				r, err := c.Client(t).Get(t.Context(), lockKey)
@@ -160,6 +167,8 @@ func etcdRig(t *testing.T, c *etcdtest.Cluster) rig {
 				_, err := c.Client(t).Delete(t.Context(), lockKey)
 				return err
 			},
+		},
+		taken: map[string]func(t *testing.T) error{
 			"written by hand": func(t *testing.T) error {
 				if _, err := c.Client(t).Delete(t.Context(), lockKey); err != nil {
 					return err

@@ -65,9 +65,12 @@ type Spool struct {
 
 // Lock is what keeps a second run of snapshot or defrag off a cluster.
 type Lock struct {
-	Lock       Set[Choice]        `split_words:"true" preset:"etcd" enum:"etcd,none" desc:"where the lock of the cluster lies: one snapshot or defrag at a time"`
-	IfLocked   Set[Choice]        `split_words:"true" preset:"skip" enum:"skip,fail,wait" desc:"what to do while another run holds the lock: nothing, end with exit 11, or wait until the deadline"`
-	MaxLockAge Set[time.Duration] `split_words:"true" preset:"2h" positive:"true" desc:"age from which a holder is no more a reason to skip, but exit 11"`
+	Lock          Set[Choice]        `split_words:"true" preset:"etcd" enum:"etcd,kubernetes,none" desc:"where the lock of the cluster lies: one snapshot or defrag at a time"`
+	IfLocked      Set[Choice]        `split_words:"true" preset:"skip" enum:"skip,fail,wait" desc:"what to do while another run holds the lock: nothing, end with exit 11, or wait until the deadline"`
+	MaxLockAge    Set[time.Duration] `split_words:"true" preset:"2h" positive:"true" desc:"age from which a holder is no more a reason to skip, but exit 11"`
+	LockNamespace Set[string]        `split_words:"true" desc:"namespace of the Lease, with --lock kubernetes; unset means the Pod's own, or the kubeconfig's"`
+	LockName      Set[string]        `split_words:"true" desc:"name of the Lease, with --lock kubernetes; unset means etcdsafe- and the cluster's name"`
+	Kubeconfig    Set[Path]          `split_words:"true" desc:"how to reach Kubernetes, with --lock kubernetes; unset means as the Pod that this runs in"`
 }
 
 func (*Common) concern() {}
