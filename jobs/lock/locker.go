@@ -39,8 +39,9 @@ func (o Options) now() time.Time {
 }
 
 // attempt bounds one request of a holder, so that one member that does not answer leaves time for all
-// others within a third of a lease.
-func (o Options) attempt() time.Duration { return min(o.lease()/12, 5*time.Second) }
+// others within a third of a lease. With a lease shorter than that of users it has a second all the
+// same: on a busy machine a login takes a good part of that.
+func (o Options) attempt() time.Duration { return min(max(o.lease()/12, time.Second), 5*time.Second) }
 
 // Locker is where the lock of one cluster lies. The zero value locks nothing: each Take succeeds.
 // It is safe for several goroutines.
