@@ -89,7 +89,7 @@ func (p *planned) remove(ctx context.Context, id catalog.ID) error {
 func (p *planned) clean(ctx context.Context, g *Garbage) error {
 	bytes, err := p.cleanOne(ctx, g.Name)
 	p.report.Bytes += bytes
-	if errors.Is(err, catalog.ErrChanged) {
+	if errors.Is(err, catalog.ErrChanged) || errors.Is(err, catalog.ErrHeld) {
 		g.Result, g.Error = jobs.Skipped, jobs.OneLine(err)
 		return nil
 	}

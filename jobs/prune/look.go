@@ -35,6 +35,9 @@ type planned struct {
 // make lists, reads and plans. Nothing is changed but for a probe of the store's clock, which a dry
 // run does not write.
 func (p *planned) make(ctx context.Context) error {
+	if p.ExtendLocks > 0 && !p.store.Locks() {
+		return fmt.Errorf("--extend-locks in %s: %w", p.report.URL, bucket.ErrNoLock)
+	}
 	first, err := p.listBefore(ctx)
 	if err != nil {
 		return err
@@ -183,19 +186,29 @@ func archiveOf(it catalog.Item, k catalog.Known) plan.Archive {
 		return a
 	case len(m.Suspect) > 0:
 		a.Trust = plan.Suspect
+	case len(it.Archives) == 0:
+		a.Trust = plan.Missing
+	case !slices.ContainsFunc(it.Archives, func(obj bucket.Object) bool { return obj.Size == m.Archive.Bytes }):
+		a.Trust = plan.Cut
+	case k.Finding != "":
+		a.Trust = plan.Failed
 	}
 	a.Cluster, a.Time, a.Keys, a.Labels = m.Cluster.ID, m.Started, m.Snapshot.Keys, m.Labels
 	a.Corrupt = slices.ContainsFunc(m.Alarms, isCorrupt)
 	return a
 }
 
-// garbage names what belongs to no archive.
+// garbage names what belongs to no archive. Where more archives lie without a manifest than with one,
+// manifests were lost, and nothing goes: the error wraps plan.ErrTooMany. MaxRemoved -1 lifts that.
 func (p *planned) garbage(ctx context.Context, items []catalog.Item, now time.Time) (err error) {
 	for _, it := range items {
 		if it.Garbage() {
 			p.lies[it.ID] = it
 			p.note(string(it.ID), "no manifest", it.Bytes(), it.Newest(), now)
 		}
+	}
+	if err := p.notLost(ctx, items, now); err != nil {
+		return err
 	}
 	for _, obj := range p.probes {
 		p.note(obj.Key, "a probe", obj.Size, obj.ModTime, now)
@@ -207,6 +220,36 @@ func (p *planned) garbage(ctx context.Context, items []catalog.Item, now time.Ti
 		p.note(u.Key+" "+u.ID, "an upload that was never completed", 0, u.Since, now)
 	}
 	return nil
+}
+
+// notLost looks whether manifests were lost. A second look settles it: another prune's removals may
+// have come between the first one's LISTs.
+func (p *planned) notLost(ctx context.Context, items []catalog.Item, now time.Time) error {
+	lost, listed := p.withoutManifest(items, now)
+	if lost <= listed || p.Policy.MaxRemoved < 0 {
+		return nil
+	}
+	items, err := catalog.Collect(p.store.Everything(ctx))
+	if err != nil {
+		return err
+	}
+	if lost, listed = p.withoutManifest(items, now); lost <= listed {
+		return nil
+	}
+	return fmt.Errorf("%s: bytes of %d archives lie without a manifest, and %d archives have one: were manifests lost? --max-removed -1 removes them: %w", p.report.URL, lost, listed, plan.ErrTooMany)
+}
+
+// withoutManifest counts whose bytes would go as garbage, and the archives.
+func (p *planned) withoutManifest(items []catalog.Item, now time.Time) (lost, listed int) {
+	for _, it := range items {
+		switch {
+		case it.Manifest != nil:
+			listed++
+		case len(it.Archives) > 0 && now.Sub(it.Newest()) >= p.GarbageAfter:
+			lost++
+		}
+	}
+	return lost, listed
 }
 
 func (p *planned) note(name, what string, bytes int64, since, now time.Time) {

@@ -408,10 +408,12 @@ func TestAListThatMissesTheNewestRemovesASubset(t *testing.T) {
 				return strings.Contains(key, "/manifests/") && slices.Contains(missed, about(key))
 			})
 			report, err := Run(t.Context(), r.Config)
-			if err != nil && !errors.Is(err, plan.ErrStale) {
+			if lost := n + 1; lost > len(r.ids)-n && !errors.Is(err, plan.ErrTooMany) && !errors.Is(err, plan.ErrStale) { // with the garbage that lies there
+				t.Errorf("Run = %v, want ErrTooMany: more bytes without a manifest than with one", err)
+			} else if lost <= len(r.ids)-n && err != nil && !errors.Is(err, plan.ErrStale) {
 				t.Errorf("Run = %v, want no fault, or ErrStale", err)
 			}
-			if n > 1 && !errors.Is(err, plan.ErrStale) && !strings.Contains(told(report, nil), "after all") {
+			if n > 1 && err == nil && !strings.Contains(told(report, nil), "after all") {
 				t.Errorf("report does not tell of manifests that no list showed: %+v", report.Stores)
 			}
 			r.wantSound()
@@ -477,6 +479,9 @@ func TestAListThatShowsWhatWasRemoved(t *testing.T) {
 				t.Fatal("nothing was there to be removed")
 			}
 			r.remove(ghosts)
+			if folder == "manifests" {
+				r.Policy.MaxRemoved = -1 // as if they were lost: their bytes are left
+			}
 			r.liar.listed = func(all []driver.ListObject) []driver.ListObject {
 				return append(without(func(key string) bool {
 					return slices.ContainsFunc(ghosts, func(g driver.ListObject) bool { return g.Key == key })
@@ -800,16 +805,73 @@ func TestHoldsAloneAreNoGarbage(t *testing.T) {
 	r.wantWhole(m.ID)
 }
 
-// TestAHoldOutlastsGarbage: the bytes of a run that was killed go; what a person said stays.
-func TestAHoldOutlastsGarbage(t *testing.T) {
+// TestWhatIsHeldIsNoGarbage: its manifest may come, or come back.
+func TestWhatIsHeldIsNoGarbage(t *testing.T) {
 	r := newLiarRig(t)
 	r.hold(r.waste, "before the upgrade", nil, false)
 	r.again()
 	_, bytes := objects(r.waste)
-	if r.has(bytes) {
-		t.Error("garbage did not go")
+	if !r.has(bytes) {
+		t.Error("bytes went that somebody holds")
 	}
 	if holds, err := r.store.Holds(t.Context(), r.waste, noon); err != nil || len(holds) != 1 {
 		t.Errorf("Holds = %v, %v; want the one", holds, err)
 	}
+}
+
+// TestLostManifestsAreNoGarbage: where more bytes lie without a manifest than with one, it is manifests
+// that were lost, and a person must look.
+func TestLostManifestsAreNoGarbage(t *testing.T) {
+	for _, left := range []int{0, 3} {
+		r := newLiarRig(t)
+		var bytes []string
+		for _, id := range r.ids[left:] {
+			manifest, object := objects(id)
+			delete(r.liar.objects, manifest)
+			r.age(id, noon.Add(-3*day))
+			bytes = append(bytes, object)
+		}
+		report, err := Run(t.Context(), r.Config)
+		if !errors.Is(err, plan.ErrTooMany) || !strings.Contains(err.Error(), "were manifests lost?") {
+			t.Errorf("%d left: Run = %v, want ErrTooMany", left, err)
+		}
+		for _, object := range bytes {
+			if !r.has(object) {
+				t.Errorf("%d left: %s went: %+v", left, object, report.Stores)
+			}
+		}
+		r.Policy.MaxRemoved = -1
+		if _, err := Run(t.Context(), r.Config); errors.Is(err, plan.ErrTooMany) || r.has(bytes[0]) && left > 0 {
+			t.Errorf("%d left, --max-removed -1: %v, or the bytes stayed", left, err)
+		}
+	}
+}
+
+// TestWhatLacksItsBytesIsNotCounted, nor what was cut or found damaged: they would push out what is
+// whole.
+func TestWhatLacksItsBytesIsNotCounted(t *testing.T) {
+	r := newLiarRig(t)
+	_, gone := objects(r.ids[0])
+	_, cut := objects(r.ids[1])
+	delete(r.liar.objects, gone)
+	r.liar.objects[cut] = object{data: nil, at: noon}
+	m, err := r.store.Manifest(t.Context(), r.ids[3])
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := catalog.Receipt{Archive: m.ID, ManifestSHA256: m.SHA256, Cluster: "prod", Level: catalog.Stored, Finding: "bytes differ", Started: noon.Add(-2 * time.Hour), Finished: noon.Add(-2 * time.Hour)}
+	if err := r.store.PutReceipt(t.Context(), found, "0a1b"); err != nil {
+		t.Fatal(err)
+	}
+	report, err := Run(t.Context(), r.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[catalog.ID]plan.Trust{r.ids[0]: plan.Missing, r.ids[1]: plan.Cut, r.ids[3]: plan.Failed} {
+		i := slices.IndexFunc(report.Plan, func(item Item) bool { return item.ID == id })
+		if got := report.Plan[i]; got.Verdict != plan.Ignored || !strings.Contains(strings.Join(got.Reasons, ", "), string(want)) {
+			t.Errorf("%s: %+v, want it ignored: %s", id, got, want)
+		}
+	}
+	r.wantWhole(r.ids[2], r.ids[4]) // the two newest that are whole: --keep-last 2
 }

@@ -44,6 +44,9 @@ func (b *Bucket) LockedUntil(ctx context.Context, key string) (until time.Time, 
 	return until, nil
 }
 
+// Locks says whether the kind of store can lock at all: a bucket of it may not.
+func (b *Bucket) Locks() bool { return b.kind.Lock != nil }
+
 // Lock makes the store refuse to delete an object until then, where it does not already. The error
 // wraps ErrNoLock where it cannot.
 func (b *Bucket) Lock(ctx context.Context, key string, until time.Time) error {

@@ -48,6 +48,9 @@ func (c *Catalog) LocksOf(ctx context.Context, items []Item) (map[ID]time.Time, 
 	return locked, cmp.Or(context.Cause(ctx), err)
 }
 
+// Locks says whether the kind of store can lock at all.
+func (c *Catalog) Locks() bool { return c.store.Locks() }
+
 // Lock makes the store refuse to remove an archive until then. The error wraps bucket.ErrNoLock.
 func (c *Catalog) Lock(ctx context.Context, it Item, until time.Time) error {
 	for _, obj := range it.locked() {

@@ -58,28 +58,25 @@ func (p Pruner) Remove(ctx context.Context, it Item, manifestSHA256 string, now 
 	return freed + rest, err
 }
 
-// Garbage removes the bytes and receipts that lie under an id without a manifest, and what people
-// said of it, unless a hold lasts at now: the archive may come. Just before, the manifest is asked
-// for by its name, since a list may miss it: where it is there after all, ErrChanged.
+// Garbage removes what lies under an id without a manifest, unless a hold lasts at now: ErrHeld, since
+// somebody wants the archive, whose manifest may come, or come back. Just before, the manifest is
+// asked for by its name, since a list may miss it: where it is there after all, ErrChanged.
 func (p Pruner) Garbage(ctx context.Context, it Item, now time.Time) (int64, error) {
-	marks := it.marks()
-	if len(it.Holds) > 0 {
-		holds, err := p.Holds(ctx, it.ID, now)
-		if err != nil {
-			return 0, err
-		}
-		if len(holds) > 0 {
-			marks = nil
-		}
+	holds, err := p.Holds(ctx, it.ID, now)
+	if err != nil {
+		return 0, err
 	}
-	_, err := p.Manifest(ctx, it.ID)
+	if len(holds) > 0 {
+		return 0, fmt.Errorf("bytes of %s in %s: %w: %s", it.ID, p.URL(), ErrHeld, holds[0].Reason)
+	}
+	_, err = p.Manifest(ctx, it.ID)
 	if !errors.Is(err, bucket.ErrNotExist) {
 		if err == nil || isPassed(err) {
 			err = fmt.Errorf("archive %s in %s has a manifest after all: %w", it.ID, p.URL(), ErrChanged)
 		}
 		return 0, err
 	}
-	return p.removeRest(ctx, it, marks)
+	return p.removeRest(ctx, it, it.marks())
 }
 
 // removeRest removes all but the manifest, which is gone. Marks go before the bytes by which a later

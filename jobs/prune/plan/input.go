@@ -59,6 +59,9 @@ const (
 	Unreadable Trust = "manifest is corrupt"        // its digest does not fit
 	Format     Trust = "unknown format"             // of a later release
 	Elsewhere  Trust = "manifest belongs elsewhere" // another id or cluster inside than outside
+	Missing    Trust = "bytes are missing"          // a manifest without its archive
+	Cut        Trust = "bytes have another size"    // than the manifest promises
+	Failed     Trust = "verification failed"        // as the newest receipt says
 	Signature  Trust = "signature is not trusted"   // or none where one is demanded
 	untold     Trust = "nothing says it is trusted" // the zero value
 	future     Trust = "future"                     // later than the store's clock
