@@ -123,6 +123,10 @@ func (r *run) take(ctx context.Context) error {
 	return nil
 }
 
+// maxAhead is how far clocks may differ. What is dated later, by a clock that was wrong once, must not
+// keep snapshots from being taken until then.
+const maxAhead = 5 * time.Minute
+
 // recent says whether an archive younger than IfOlderThan is committed in every store that
 // answers: a rerun of the same slot has nothing to do there. Suspect archives, and those in the
 // future, do not count. A store that does not answer is said; where none does, that is the error.
@@ -139,7 +143,7 @@ func (r *run) recent(ctx context.Context) (bool, error) {
 			return false, nil
 		case err != nil:
 			faults = append(faults, err)
-		case r.Now().Sub(found.Manifest.Started) >= r.IfOlderThan:
+		case r.Now().Sub(found.Manifest.Started) >= r.IfOlderThan, found.Manifest.Started.Sub(r.Now()) > maxAhead:
 			return false, nil
 		default:
 			newest = found.Manifest

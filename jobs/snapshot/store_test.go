@@ -559,6 +559,24 @@ func TestWhatDoesNotCountForARerun(t *testing.T) {
 			t.Error("the rerun was skipped for an archive in the future")
 		}
 	})
+	t.Run("an archive of a store whose clock was ahead too", func(t *testing.T) {
+		t.Parallel()
+		_, r := small(t)
+		r.IfOlderThan = time.Hour
+		later := time.Now().Add(30 * time.Minute)
+		r.Now = func() time.Time { return later }
+		r.taken()
+		r.Now = time.Now
+		err := filepath.WalkDir(strings.TrimPrefix(r.Stores[0].URL(), "file://"), func(path string, _ os.DirEntry, err error) error {
+			return errors.Join(err, os.Chtimes(path, later, later))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if report, _ := r.taken(); report.Skip {
+			t.Error("the rerun was skipped for an archive in the future")
+		}
+	})
 	t.Run("a store out of reach", func(t *testing.T) {
 		t.Parallel()
 		_, r := small(t)
