@@ -46,7 +46,7 @@ func (c *cli) job(ctx context.Context, empty outcome, do work, checks ...setting
 
 // deadline is that of the setting; a defragmentation of several members has more by default.
 func (c *cli) deadline(job string) time.Duration {
-	if job == "defrag" && !c.set.Deadline.Given() {
+	if job == "defrag" && !c.set.Deadline.IsSet() {
 		return 6 * time.Hour
 	}
 	return c.set.Deadline.Get()

@@ -17,6 +17,6 @@
 // settings: whether a file, a bucket or a member exists is for others to find out.
 //
 // The tags: split_words (envconfig's, on every field), desc, preset (the default; envconfig acts on a tag of the name
-// "default", after the file was read), enum, positive, etcdctl (the ETCDCTL_ variable that stands in), and file:"-" for
+// "default", after the file was read), enum, positive, unlimited (-1 is taken), etcdctl (the ETCDCTL_ variable that stands in), and file:"-" for
 // what the config file may not hold.
 package settings

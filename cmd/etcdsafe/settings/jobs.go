@@ -58,12 +58,12 @@ type Defrag struct {
 
 // Prune is what the job prune alone has.
 type Prune struct {
-	KeepLast            Set[int64]         `split_words:"true" desc:"keep so many of the newest archives; -1 keeps all"`
-	KeepHourly          Set[int64]         `split_words:"true" desc:"keep the newest archive of each of so many hours that have one"`
-	KeepDaily           Set[int64]         `split_words:"true" desc:"keep the newest archive of each of so many days that have one"`
-	KeepWeekly          Set[int64]         `split_words:"true" desc:"keep the newest archive of each of so many ISO weeks that have one"`
-	KeepMonthly         Set[int64]         `split_words:"true" desc:"keep the newest archive of each of so many months that have one"`
-	KeepYearly          Set[int64]         `split_words:"true" desc:"keep the newest archive of each of so many years that have one"`
+	KeepLast            Set[int64]         `split_words:"true" unlimited:"true" desc:"keep so many of the newest archives; -1 keeps all"`
+	KeepHourly          Set[int64]         `split_words:"true" unlimited:"true" desc:"keep the newest archive of each of so many hours that have one"`
+	KeepDaily           Set[int64]         `split_words:"true" unlimited:"true" desc:"keep the newest archive of each of so many days that have one"`
+	KeepWeekly          Set[int64]         `split_words:"true" unlimited:"true" desc:"keep the newest archive of each of so many ISO weeks that have one"`
+	KeepMonthly         Set[int64]         `split_words:"true" unlimited:"true" desc:"keep the newest archive of each of so many months that have one"`
+	KeepYearly          Set[int64]         `split_words:"true" unlimited:"true" desc:"keep the newest archive of each of so many years that have one"`
 	KeepWithin          Set[time.Duration] `split_words:"true" desc:"keep what is not older than this before the newest archive"`
 	KeepMin             Set[int64]         `split_words:"true" preset:"3" desc:"the floor: so many of the newest archives always stay"`
 	MaxCount            Set[int64]         `split_words:"true" desc:"most archives to keep, whatever the rules say"`
@@ -74,7 +74,7 @@ type Prune struct {
 	PreviousClusterHold Set[time.Duration] `split_words:"true" preset:"30d" desc:"time for which archives of an earlier cluster id are left alone after the first of the next one"`
 	StaleAfter          Set[time.Duration] `split_words:"true" desc:"remove nothing when the newest archive is older; unset means 3 times the usual gap"`
 	SuspectAfter        Set[time.Duration] `split_words:"true" desc:"age at which suspect archives go; unset means never"`
-	MaxRemoved          Set[int64]         `split_words:"true" desc:"most archives to remove at once; unset means half, once there are more than 10; -1 is no limit"`
+	MaxRemoved          Set[int64]         `split_words:"true" unlimited:"true" desc:"most archives to remove at once; unset means half, once there are more than 10; -1 is no limit"`
 	GarbageAfter        Set[time.Duration] `split_words:"true" preset:"24h" positive:"true" desc:"age, by the store's clock, at which what belongs to no archive goes"`
 	ExtendLocks         Set[time.Duration] `split_words:"true" positive:"true" desc:"lock each archive that is kept for at least so long from now, e.g. 14d; S3 with object lock"`
 	Interval            Set[time.Duration] `split_words:"true" positive:"true" desc:"time between two runs of prune: --extend-locks must be longer"`

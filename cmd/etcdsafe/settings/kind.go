@@ -29,7 +29,7 @@ func decode(g given, into any, a *about) error {
 	case *bool:
 		return read(v, g, parseBool)
 	case *int64:
-		return read(v, g, func(g given) (int64, error) { return parseInt(g, a.positive) })
+		return read(v, g, func(g given) (int64, error) { return parseInt(g, a.positive, a.unlimited) })
 	case *Bytes:
 		return read(v, g, parseBytes)
 	case *time.Duration:

@@ -37,7 +37,8 @@ func parseBool(g given) (bool, error) {
 	return v, nil
 }
 
-func parseInt(g given, positive bool) (int64, error) {
+// parseInt takes -1 for no limit where there may be none.
+func parseInt(g given, positive, unlimited bool) (int64, error) {
 	s, err := g.word(number)
 	if err != nil {
 		return 0, err
@@ -45,6 +46,9 @@ func parseInt(g given, positive bool) (int64, error) {
 	v, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
 		return 0, fmt.Errorf("%q is not a whole number such as 3", s)
+	}
+	if v == -1 && unlimited {
+		return v, nil
 	}
 	return v, counts(v, positive)
 }

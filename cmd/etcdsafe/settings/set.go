@@ -34,9 +34,6 @@ func (s *Set[T]) Get() T {
 	return s.value
 }
 
-// Given says whether anybody gave the value in force: it is not the default.
-func (s *Set[T]) Given() bool { return s.layer > LayerDefault }
-
 // Decode takes the text of an ETCDSAFE_ variable, as envconfig calls it. An empty one counts as absent: that is what
 // a template leaves of a value that nobody gave.
 func (s *Set[T]) Decode(text string) error {

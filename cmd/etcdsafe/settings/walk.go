@@ -23,12 +23,13 @@ type about struct {
 	flag    string // snapshot-if-older-than
 	own     string // if-older-than: the flag in the job's own command
 
-	preset   string
-	desc     string
-	choices  []string
-	positive bool
-	secret   bool    // has no flag
-	file     *string // the config file, once it is read
+	preset    string
+	desc      string
+	choices   []string
+	positive  bool
+	unlimited bool    // -1 is no limit
+	secret    bool    // has no flag
+	file      *string // the config file, once it is read
 }
 
 // walk gives each field of s its about, and returns the fields in the order in which they are written. The names are
@@ -98,7 +99,7 @@ func newAbout(job, env string) *about {
 
 func (a *about) readTags(tag reflect.StructTag) {
 	a.preset, a.desc, a.etcdctl = tag.Get("preset"), tag.Get("desc"), tag.Get("etcdctl")
-	a.positive = tag.Get("positive") == "true"
+	a.positive, a.unlimited = tag.Get("positive") == "true", tag.Get("unlimited") == "true"
 	if list := tag.Get("enum"); list != "" {
 		a.choices = strings.Split(list, ",")
 	}
