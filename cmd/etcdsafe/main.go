@@ -30,6 +30,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "etcdsafe: %s\n", err)
 		os.Exit(exitFailed)
 	}
+	signal.Ignore(syscall.SIGPIPE) // a reader of the log who goes away must not end a job in the middle
 	ctx, stop := untilSignal(context.Background())
 	code := run(ctx, process{
 		args: os.Args[1:], env: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
