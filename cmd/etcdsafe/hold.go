@@ -60,13 +60,29 @@ func (c *cli) newMark(id catalog.ID) (mark, error) {
 	return m, err
 }
 
+// endsLater refuses a hold that is over before it begins, and an end of what has none.
+func (c *cli) endsLater(what string) settings.Check {
+	return func(s *settings.Settings) error {
+		until := &s.Hold.Until
+		switch {
+		case !until.IsSet():
+			return nil
+		case what != "hold":
+			return until.Errorf("%s has no end: only a hold has", what)
+		case !until.Get().After(c.now()):
+			return until.Errorf("%s is over: it would hold nothing", until.Get().UTC().Format(time.RFC3339))
+		}
+		return nil
+	}
+}
+
 // markCommand is a command that leaves a document beside an archive, in each store that has it.
 func (c *cli) markCommand(use, short, long string, put func(context.Context, *catalog.Catalog, mark) error) *cobra.Command {
 	s := c.set
 	cmd := &cobra.Command{
 		Use: use, Short: short, Long: long, Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := c.load(settings.Need(&s.Cluster, &s.Stores, &s.Hold.Reason), clusterIsValid, storesAreKnown, knownName(args[0])); err != nil {
+			if err := c.load(settings.Need(&s.Cluster, &s.Stores, &s.Hold.Reason), clusterIsValid, storesAreKnown, knownName(args[0]), c.endsLater(cmd.Name())); err != nil {
 				return err
 			}
 			ctx, stop := context.WithTimeoutCause(cmd.Context(), browseTime, errDeadline)
