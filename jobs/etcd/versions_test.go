@@ -1,10 +1,60 @@
 package etcd
 
 import (
+	"cmp"
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 )
+
+var update = flag.Bool("update", false, "write what documents take from the code")
+
+// TestReadmeHasEveryTrouble, each with a link to where it is told of upstream.
+func TestReadmeHasEveryTrouble(t *testing.T) {
+	t.Parallel()
+	const (
+		name  = "../../README.md"
+		begin = "<!-- made by go test ./jobs/etcd -run Readme -update -->\n"
+		end   = "<!-- end of versions -->\n"
+	)
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, opens := strings.Cut(string(text), begin)
+	_, after, closes := strings.Cut(rest, end)
+	if !opens || !closes {
+		t.Fatalf("%s has no place for the table of versions", name)
+	}
+	want := before + begin + troublesTable() + end + after
+	switch {
+	case *update:
+		if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	case want != string(text):
+		t.Errorf("%s has another table of versions than the code: go test ./jobs/etcd -run Readme -update", name)
+	}
+}
+
+func troublesTable() string {
+	issue := regexp.MustCompile(`#(\d+)`)
+	var b strings.Builder
+	b.WriteString("| etcd from | before | what happens | defrag | upstream |\n|---|---|---|---|---|\n")
+	for _, row := range troubles {
+		does := "asks the member's metrics, or `--quota`"
+		if row.Refuses() {
+			does = "refuses (13), unless `--force`"
+		}
+		link := issue.ReplaceAllString(row.Issue, "[#$1](https://github.com/etcd-io/etcd/pull/$1)")
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", cmp.Or(row.From, "any"), row.Before, row.What, does, link)
+	}
+	return b.String()
+}
 
 // TestKnownTroublesOfAVersion stands at both borders of each row of the table: the last version
 // that is refused, and the first that is allowed.
