@@ -28,6 +28,9 @@ func (r *run) alone(ctx context.Context, s scene) error {
 		r.leave("not begun: " + err.Error())
 		return err
 	}
+	if r.Member != "" {
+		return fmt.Errorf("%w: without a lock all runs must begin with the same member, so --member has none: %w", ErrRefused, err)
+	}
 	r.report.Lock = "unavailable"
 	r.report.Warnings = append(r.report.Warnings, "the lock cannot be taken with an alarm NOSPACE: the members' own figures are watched instead")
 	r.Log.Warn("lock cannot be taken", "err", err)

@@ -20,10 +20,6 @@ func (r *run) choose(ctx context.Context, s scene) (scene, error) {
 	if err := r.single(s); err != nil {
 		return s, err
 	}
-	if s.corrupt() {
-		r.tellOf(s)
-		return s, fmt.Errorf("%w: alarm CORRUPT is active: members hold different data, and a person must find out which is right", ErrRefused)
-	}
 	if s.noSpace() {
 		r.forced = true
 		r.tellOf(s)
@@ -160,6 +156,9 @@ func (r *run) weigh(ctx context.Context, m seen) {
 	case cools:
 		line.Reason = why
 	default:
+		if r.Sustain == 0 {
+			why += "; by one look (--sustain 0)"
+		}
 		r.plan(m, "the rule says yes: "+r.Rule.Explain(n)+why)
 	}
 }
@@ -191,6 +190,9 @@ func (r *run) lastNote(ctx context.Context, member uint64) (*note, error) {
 	return &n, nil
 }
 
+// maxAhead is how far clocks may differ.
+const maxAhead = 5 * time.Minute
+
 // coolsDown says whether m was defragmented less than CoolDown ago: by the note that a run left, else
 // by the member's own count since its process began. why is said of it, also where nothing is known.
 func (r *run) coolsDown(ctx context.Context, m seen) (cools bool, why string) {
@@ -200,6 +202,8 @@ func (r *run) coolsDown(ctx context.Context, m seen) (cools bool, why string) {
 	n, err := r.lastNote(ctx, m.ID)
 	now := r.Now()
 	switch up := now.Sub(m.metrics.Started); {
+	case n != nil && n.Finished.Sub(now) > maxAhead:
+		return false, fmt.Sprintf("; its note is of the future (%s) and counts for nothing", n.Finished.UTC().Format(time.RFC3339))
 	case n != nil && now.Sub(n.Finished) < r.CoolDown:
 		return true, fmt.Sprintf("cools down: defragmented at %s, less than %s ago", n.Finished.UTC().Format(time.RFC3339), r.CoolDown)
 	case n != nil:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/etcdsafe/etcdsafe/jobs"
@@ -106,6 +107,9 @@ func Run(ctx context.Context, c Config) (Report, error) {
 		r.Samples = &Samples{}
 	}
 	err := r.do(ctx)
+	for i := range r.report.Members {
+		r.report.Members[i].Reason = strings.Join(strings.Fields(r.report.Members[i].Reason), " ")
+	}
 	return r.report, err
 }
 

@@ -93,7 +93,7 @@ func (r *run) next(ctx context.Context, s *scene) (*seen, error) {
 		return nil, nil
 	}
 	if len(s.voters()) == 1 {
-		return &leader, nil
+		return &leader, r.single(*s)
 	}
 	if !r.MoveLeader {
 		r.drop(leader.ID)
@@ -125,7 +125,13 @@ func (r *run) dropUnneeded(s scene) {
 		if r.forced || !slices.Contains(r.todo, m.ID) {
 			continue
 		}
-		if yes, err := r.Rule.Decide(r.numbers(m)); err == nil && !yes {
+		yes, err := r.Rule.Decide(r.numbers(m))
+		switch {
+		case err != nil:
+			r.drop(m.ID)
+			r.doubts = append(r.doubts, fmt.Errorf("%s: %w", about(m.Member), err))
+			r.of(m.ID).Verdict, r.of(m.ID).Reason = Skipped, "cannot decide by now: "+err.Error()
+		case !yes:
 			r.drop(m.ID)
 			r.of(m.ID).Verdict, r.of(m.ID).Reason = Skipped, "the rule says no by now: "+r.Rule.Explain(r.numbers(m))
 		}
@@ -210,12 +216,8 @@ func (r *run) step(ctx context.Context, s scene, m seen) error {
 	if err := r.prove(ctx, s); err != nil {
 		return err
 	}
-	now, err := conn.Status(ctx)
-	switch {
-	case err != nil:
+	if err := r.lastLook(ctx, s, m, conn); err != nil {
 		return err
-	case now.IsLeader() && len(s.voters()) > 1:
-		return fmt.Errorf("%s: %w: it leads by now", about(m.Member), ErrUnhealthy)
 	}
 	r.drop(m.ID)
 	r.Log.Info("defragmentation begins", "member", m.Name, "bytes", m.Status.DBBytes, "took", r.block(m))
@@ -233,6 +235,25 @@ func (r *run) step(ctx context.Context, s scene, m seen) error {
 	}
 	r.Log.Error(fmt.Sprintf("failed defrag on member: %s, memberID: %d: %v", m.Name, m.ID, err)) //nolint:sloglint // the phrase that alerts on OpenShift's operator look for
 	return err
+}
+
+// lastLook is right before the call, since connecting and proving the lock take their time: whether m
+// leads by now, and whether anything came to be in flight on any voter.
+func (r *run) lastLook(ctx context.Context, s scene, m seen, conn *etcd.Conn) error {
+	now, err := conn.Status(ctx)
+	switch {
+	case err != nil:
+		return err
+	case now.IsLeader() && len(s.voters()) > 1:
+		return fmt.Errorf("%s: %w: it leads by now", about(m.Member), ErrUnhealthy)
+	}
+	fresh := scene{cluster: s.cluster, seen: slices.Clone(s.seen)}
+	fresh.readMetrics(ctx)
+	again, _ := fresh.member(m.ID)
+	if err := r.objections(fresh, again); err != nil {
+		return r.refuse(m, err)
+	}
+	return nil
 }
 
 // ended tells of a member that was defragmented, leaves the note, and looks whether somebody else

@@ -379,3 +379,58 @@ func TestObjections(t *testing.T) {
 		}
 	}
 }
+
+// TestCorruptInThePauseEndsTheRun: the alarm is asked for before each member.
+func TestCorruptInThePauseEndsTheRun(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, etcdtest.Options{Members: 3})
+	r.fragment(2)
+	r.Wait = 2 * time.Second
+	var all sync.WaitGroup
+	all.Go(func() {
+		for !strings.Contains(r.log.String(), "has been defragmented") {
+			time.Sleep(20 * time.Millisecond)
+		}
+		r.corruptAlarm()
+	})
+	report, err := r.run()
+	all.Wait()
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "CORRUPT") || len(r.spells()) != 1 {
+		t.Errorf("Run = %v, %+v", err, report)
+	}
+}
+
+// TestAStreamThatOpensAtTheLastMomentIsSeen, between the look at the whole and the call.
+func TestAStreamThatOpensAtTheLastMomentIsSeen(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, etcdtest.Options{Members: 3})
+	r.c.Put(t, filler(400, 100_000))
+	one := &run{Config: r.Config, keys: etcd.NewKeys(r.Etcd), own: map[uint64]int64{}, pause: pause, jitter: jitter}
+	s, err := one.wellScene(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	one.tellOf(s)
+	m := s.seen[r.followers()[0]]
+	conn, err := s.cluster.Connect(t.Context(), m.Member)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := one.lastLook(t.Context(), s, m, conn); err != nil {
+		t.Errorf("nothing is in flight: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stream, err := r.c.Client(t, r.followers()[0]).Snapshot(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	if _, err := stream.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.lastLook(t.Context(), s, m, conn); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "snapshot stream") {
+		t.Errorf("with a stream that came since: %v, want ErrRefused", err)
+	}
+}

@@ -78,6 +78,8 @@ func (f *following) over(ctx context.Context) (bool, error) {
 		return true, fmt.Errorf("%s: %w: it restarted meanwhile", about(f.m.Member), ErrFailed)
 	case now.Defragmentations > f.m.metrics.Defragmentations:
 		return true, nil
+	case f.refused != nil && errors.Is(f.refused, etcd.ErrUnavailable) && !errors.Is(f.refused, etcd.ErrConnectionLost):
+		return true, fmt.Errorf("%s was not defragmented: %w", about(f.m.Member), f.refused) // etcd said no
 	case f.refused != nil:
 		return true, fmt.Errorf("%s: %w: %w", about(f.m.Member), ErrFailed, f.refused)
 	case waited > patience:

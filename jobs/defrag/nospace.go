@@ -76,6 +76,9 @@ const roomShare = 0.8
 
 // disarm ends the alarms NOSPACE, where told and where there is room by now; else it says what to do.
 func (r *run) disarm(ctx context.Context) error {
+	if !r.forced {
+		return nil
+	}
 	s, err := r.wellScene(ctx)
 	if err != nil || !s.noSpace() {
 		return err

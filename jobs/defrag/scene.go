@@ -30,16 +30,25 @@ func (r *run) look(ctx context.Context) (scene, error) {
 	if err != nil {
 		return scene{}, err
 	}
-	s := scene{cluster: c, seen: make([]seen, len(c.Members))}
+	s := scene{cluster: c}
+	for _, m := range c.Members {
+		s.seen = append(s.seen, seen{Member: m})
+	}
+	s.readMetrics(ctx)
+	if ctx.Err() != nil {
+		return s, context.Cause(ctx)
+	}
+	return s, nil
+}
+
+// readMetrics asks all members at once.
+func (s scene) readMetrics(ctx context.Context) {
 	var wait sync.WaitGroup
-	for i, m := range c.Members {
-		wait.Go(func() {
-			s.seen[i].Member = m
-			s.seen[i].metrics, s.seen[i].blind = c.Metrics(ctx, m)
-		})
+	for i := range s.seen {
+		m := &s.seen[i]
+		wait.Go(func() { m.metrics, m.blind = s.cluster.Metrics(ctx, m.Member) })
 	}
 	wait.Wait()
-	return s, ctx.Err()
 }
 
 // voters are the members that count for a quorum.
@@ -119,12 +128,17 @@ func (s scene) ills() (out []string) {
 // slightly different moments.
 const tries = 3
 
-// wellScene is a scene of a cluster that is well; else the error wraps ErrUnhealthy.
+// wellScene is a scene of a cluster that is well; else the error wraps ErrUnhealthy, or ErrRefused where
+// an alarm CORRUPT is active.
 func (r *run) wellScene(ctx context.Context) (scene, error) {
 	for n := 1; ; n++ {
 		s, err := r.look(ctx)
 		if err != nil {
 			return s, err
+		}
+		if s.corrupt() {
+			r.tellOf(s)
+			return s, fmt.Errorf("%w: alarm CORRUPT is active: members hold different data, and a person must find out which is right", ErrRefused)
 		}
 		ills := s.ills()
 		if len(ills) == 0 {
