@@ -44,7 +44,7 @@ type place struct {
 func (s *interleavings) newWorld() *world {
 	s.t.Helper()
 	w := &world{interleavings: s, dir: filepath.Join(s.dir, fmt.Sprintf("world%d", s.runs)), all: map[catalog.ID]published{}, least: 1 + s.rnd.IntN(3), way: s.rnd.IntN(3)}
-	w.policy = []string{"--keep-last", fmt.Sprint(2 + s.rnd.IntN(2)), "--keep-min", fmt.Sprint(w.least)}
+	w.policy = []string{"--keep-last", fmt.Sprint(2 + s.rnd.IntN(2)), "--keep-min", fmt.Sprint(w.least), "--max-removed", "-1"} // garbage may outnumber archives here
 	if s.rnd.IntN(2) == 0 {
 		w.policy = append(w.policy, "--keep-weekly", "2")
 	}
@@ -265,7 +265,7 @@ func (w *world) fullPlan(p *place) map[catalog.ID]bool {
 	w.t.Helper()
 	dir := p.dir + "-all"
 	for id, a := range w.all {
-		w.file(archiveIn(dir, id), []byte("x"), id.Time())
+		w.file(archiveIn(dir, id), a.sealed, id.Time())
 		w.file(manifestIn(dir, id), a.text, id.Time().Add(time.Second))
 	}
 	w.mark(&place{dir: dir, ever: map[catalog.ID]bool{p.held: true, p.verified: true}}, p.held, p.verified)
