@@ -7,7 +7,8 @@ usage() {
 usage: scripts/test.sh [go test flags] [packages]
 
 Builds the real servers of the tests into a cache outside the tree, then runs go test.
-Without packages all are tested. A skipped test is a failure, except with -short.
+Without packages all are tested. A skipped test is a failure, except with -short. Where at most
+three tests failed, each is run once more by itself; one that passes then is told as unsteady.
 USAGE
 }
 
@@ -26,4 +27,4 @@ for a in "$@"; do
 	[[ $a == -short ]] && skips=allowed
 done
 # -count=1: some tests run a binary that the cache knows nothing of.
-go test -json -count=1 -timeout 30m "$@" "${packages[@]}" 2>&1 | go run ./test/report -skips "$skips"
+go test -json -count=1 -timeout 30m "$@" "${packages[@]}" 2>&1 | go run ./test/report -skips "$skips" -again 3

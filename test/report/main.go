@@ -1,6 +1,10 @@
 // Command report reads `go test -json` and prints what a person wants of it: a line for each
 // package, all that failed tests said, the skipped ones, and the count. It exits 1 where a test
 // failed, or was skipped unless -skips=allowed.
+//
+// With -again N and no more than N failed tests, each is run once more by itself. One that passes
+// then is named as unsteady and does not make the exit 1: it is a flaw to be found, of the test or
+// of what it tests, but no word on the change at hand.
 package main
 
 import (
@@ -8,7 +12,10 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -20,9 +27,30 @@ type event struct {
 
 func main() {
 	skips := flag.String("skips", "refused", "refused or allowed")
+	again := flag.Int("again", 0, "how many failed tests may be run once more")
 	flag.Parse()
-	r := &report{said: map[string][]string{}}
-	lines := bufio.NewScanner(os.Stdin)
+	r := &report{said: map[string][]string{}, failures: map[string][]string{}}
+	err := r.read(os.Stdin)
+	for _, name := range r.skipped {
+		fmt.Println("skipped:", name)
+	}
+	fmt.Printf("%d passed, %d failed, %d skipped\n", r.passed, r.failed, len(r.skipped))
+	steady := r.broken == 0 || r.crashed == 0 && r.few(*again) && r.passAgain()
+	if err != nil || !steady || r.passed == 0 || len(r.skipped) > 0 && *skips != "allowed" {
+		os.Exit(1)
+	}
+}
+
+type report struct {
+	said            map[string][]string // by test, until it ended
+	skipped         []string
+	failures        map[string][]string // by package
+	passed, failed  int
+	broken, crashed int // packages that failed; those of them that did not come to their end
+}
+
+func (r *report) read(in io.Reader) error {
+	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 64<<20)
 	for lines.Scan() {
 		var e event
@@ -32,19 +60,32 @@ func main() {
 		}
 		r.take(e)
 	}
-	for _, name := range r.skipped {
-		fmt.Println("skipped:", name)
-	}
-	fmt.Printf("%d passed, %d failed, %d skipped\n", r.passed, r.failed, len(r.skipped))
-	if lines.Err() != nil || r.failed+r.broken > 0 || r.passed == 0 || len(r.skipped) > 0 && *skips != "allowed" {
-		os.Exit(1)
-	}
+	return lines.Err()
 }
 
-type report struct {
-	said                   map[string][]string // by test, until it ended
-	skipped                []string
-	passed, failed, broken int // broken: packages that failed
+// few tells whether at most n tests failed, those within another not counted.
+func (r *report) few(n int) bool {
+	for _, tests := range r.failures {
+		n -= len(tests)
+	}
+	return n >= 0
+}
+
+// passAgain runs each failed test by itself, and tells whether all passed.
+func (r *report) passAgain() bool {
+	all := true
+	for pkg, tests := range r.failures {
+		for _, test := range tests {
+			out, err := exec.Command("go", "test", "-count=1", "-timeout=15m", "-run=^"+test+"$", pkg).CombinedOutput()
+			if err != nil {
+				fmt.Printf("failed again: %s %s\n%s", pkg, test, out)
+				all = false
+				continue
+			}
+			fmt.Printf("unsteady: %s %s failed at first, and passed by itself\n", pkg, test)
+		}
+	}
+	return all
 }
 
 func (r *report) take(e event) {
@@ -73,6 +114,9 @@ func (r *report) endTest(e event, key string) {
 		r.skipped = append(r.skipped, key)
 	case "fail":
 		r.failed++
+		if !strings.Contains(e.Test, "/") {
+			r.failures[e.Package] = append(r.failures[e.Package], e.Test)
+		}
 		fmt.Printf("--- FAIL: %s (%.1fs)\n%s", key, e.Elapsed, strings.Join(r.said[key], ""))
 	}
 }
@@ -81,6 +125,9 @@ func (r *report) endTest(e event, key string) {
 func (r *report) endPackage(e event, key string) {
 	if e.Action == "fail" {
 		r.broken++
+		if !slices.Contains(r.said[key], "FAIL\n") { // a run's own last word, if it came to it
+			r.crashed++
+		}
 		fmt.Print(strings.Join(r.said[key], ""))
 	}
 	if e.Action != "skip" { // it has no test
