@@ -232,15 +232,13 @@ func TestALostLockEndsTheRun(t *testing.T) {
 	r := newRig(t, etcdtest.Options{Members: 3})
 	r.fragment(2)
 	r.Wait = 3 * time.Second
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	go func() { // deletes the key once the first is done
-		for ctx.Err() == nil && !strings.Contains(r.log.String(), "has been defragmented") {
-			time.Sleep(20 * time.Millisecond)
+	wait := r.afterTheFirst(func() {
+		if _, err := r.c.Client(t).Delete(t.Context(), etcd.Prefix+"lock"); err != nil {
+			t.Errorf("delete the lock: %v", err)
 		}
-		_, _ = r.c.Client(t).Delete(ctx, etcd.Prefix+"lock")
-	}()
+	})
 	report, err := r.run()
+	wait()
 	if !errors.Is(err, lock.ErrLost) || strings.Count(verdicts(report), "defragmented") != 1 || len(r.spells()) != 1 {
 		t.Errorf("Run = %v, %+v", err, report)
 	}

@@ -199,15 +199,11 @@ func TestLeadershipThatMovesInThePause(t *testing.T) {
 	r.fragment(2)
 	r.Wait = 3 * time.Second
 	to := r.followers()[1] // it would be the second
-	var all sync.WaitGroup
-	all.Go(func() {
-		for !strings.Contains(r.log.String(), "has been defragmented") {
-			time.Sleep(20 * time.Millisecond)
-		}
+	wait := r.afterTheFirst(func() {
 		r.c.MoveLeader(t, to)
 	})
 	report := r.must()
-	all.Wait()
+	wait()
 	order := names(r.oneAtATime())
 	if strings.Count(verdicts(report), "defragmented") != 3 || order[2] != r.c.Members[to].Name {
 		t.Errorf("order %q, want %s last, which led by then", order, r.c.Members[to].Name)
@@ -217,25 +213,21 @@ func TestLeadershipThatMovesInThePause(t *testing.T) {
 	}
 }
 
-// TestAClusterThatChangesInThePause: a learner joins and becomes a voter, a voter leaves.
-func TestAClusterThatChangesInThePause(t *testing.T) {
+// TestAVoterThatLeavesInThePause is not asked for any more.
+func TestAVoterThatLeavesInThePause(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, etcdtest.Options{Members: 3})
 	r.fragment(2)
 	r.Wait = 6 * time.Second
 	order := r.followers()
 	gone := r.c.Members[order[1]]
-	var all sync.WaitGroup
-	all.Go(func() {
-		for !strings.Contains(r.log.String(), "has been defragmented") {
-			time.Sleep(20 * time.Millisecond)
-		}
+	wait := r.afterTheFirst(func() {
 		if _, err := r.c.Client(t, order[0]).MemberRemove(t.Context(), gone.ID); err != nil {
 			t.Errorf("remove: %v", err)
 		}
 	})
 	report := r.must()
-	all.Wait()
+	wait()
 	if !strings.Contains(verdicts(report), gone.Name+" skipped") || strings.Count(verdicts(report), "defragmented") != 2 {
 		t.Errorf("verdicts: %s", verdicts(report))
 	}
@@ -250,16 +242,12 @@ func TestQuorumLostInThePauseEndsTheRun(t *testing.T) {
 	ctx, stop := context.WithTimeoutCause(t.Context(), 40*time.Second, errors.New("the job's deadline"))
 	defer stop()
 	order := r.followers()
-	var all sync.WaitGroup
-	all.Go(func() {
-		for !strings.Contains(r.log.String(), "has been defragmented") {
-			time.Sleep(20 * time.Millisecond)
-		}
+	wait := r.afterTheFirst(func() {
 		r.c.Members[order[1]].Pause(t)
 		r.c.Members[order[0]].Pause(t)
 	})
 	report, err := r.runWith(ctx)
-	all.Wait()
+	wait()
 	r.c.Members[order[0]].Resume(t)
 	r.c.Members[order[1]].Resume(t)
 	if err == nil || strings.Count(verdicts(report), "defragmented") != 1 || len(r.spells()) != 1 {
@@ -386,15 +374,11 @@ func TestCorruptInThePauseEndsTheRun(t *testing.T) {
 	r := newRig(t, etcdtest.Options{Members: 3})
 	r.fragment(2)
 	r.Wait = 2 * time.Second
-	var all sync.WaitGroup
-	all.Go(func() {
-		for !strings.Contains(r.log.String(), "has been defragmented") {
-			time.Sleep(20 * time.Millisecond)
-		}
+	wait := r.afterTheFirst(func() {
 		r.corruptAlarm()
 	})
 	report, err := r.run()
-	all.Wait()
+	wait()
 	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "CORRUPT") || len(r.spells()) != 1 {
 		t.Errorf("Run = %v, %+v", err, report)
 	}
