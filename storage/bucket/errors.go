@@ -26,6 +26,15 @@ var (
 	ErrUnavailable = errors.New("store unavailable")
 )
 
+// Unavailable marks an error from below as the store's own fault, told on one line and without
+// credentials. One that is marked already stays as it is.
+func Unavailable(err error) error {
+	if errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	return unavailable(err)
+}
+
 // unavailable marks what a store said as its own fault.
 func unavailable(err error) error {
 	var authority x509.UnknownAuthorityError

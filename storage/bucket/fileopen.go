@@ -90,6 +90,12 @@ func (FileOpener) OpenBucketURL(_ context.Context, u *url.URL) (*blob.Bucket, er
 	return OpenFile(u.Path, o)
 }
 
+// CheckURL says what in a URL's text keeps it from naming a folder.
+func (FileOpener) CheckURL(u *url.URL) error {
+	_, err := fileOptions(u)
+	return err
+}
+
 func fileOptions(u *url.URL) (FileOptions, error) {
 	switch {
 	case u.Scheme != "file":

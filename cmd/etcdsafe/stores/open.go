@@ -56,9 +56,11 @@ func Check(rawURL string) error {
 	return err
 }
 
-// Open opens the store that rawURL names; the caller closes it. Only a folder is looked at yet: one
-// that is not there, or not to be written, is bucket.ErrUnavailable. Other errors wrap ErrURL. beside
-// is how many stores are written at the same time: what they hold in memory is shared among them.
+// Open opens the store that rawURL names; the caller closes it. What the text of the URL tells is
+// ErrURL, as Check has it. All else is the store's own fault, bucket.ErrUnavailable: a folder that is
+// not there, a file of a CA that cannot be read, credentials that a cloud's client misses before its
+// first request. beside is how many stores are written at the same time: what they hold in memory is
+// shared among them.
 func Open(ctx context.Context, rawURL string, getenv func(string) string, beside int) (*bucket.Bucket, error) {
 	return open(ctx, rawURL, getenv, pace{about: func(k *bucket.Kind) { k.Parts = min(3, max(1, allParts/beside)) }})
 }
@@ -74,7 +76,7 @@ func open(ctx context.Context, rawURL string, getenv func(string) string, pace p
 	p.getenv, p.pace = getenv, pace
 	b, about, err := k.open(ctx, p)
 	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", bucket.Redact(rawURL), err)
+		return nil, fmt.Errorf("open store %s: %w", bucket.Redact(rawURL), bucket.Unavailable(err))
 	}
 	if p.prefix != "" {
 		b = blob.PrefixedBucket(b, p.prefix)
@@ -135,7 +137,14 @@ func (p place) fault(k kind) error {
 			return fmt.Errorf("parameter %q is empty", name)
 		}
 	}
-	return errors.Join(p.boolFault("path_style"), p.boolFault("anonymous"), p.boolFault("create_dir"), p.endpointFault(), s3Fault(p))
+	return errors.Join(p.boolFault("path_style"), p.boolFault("anonymous"), p.endpointFault(), s3Fault(p), p.folderFault())
+}
+
+func (p place) folderFault() error {
+	if p.url.Scheme != "file" {
+		return nil
+	}
+	return bucket.FileOpener{}.CheckURL(p.url) //nolint:wrapcheck // parse wraps it
 }
 
 func (p place) boolFault(name string) error {

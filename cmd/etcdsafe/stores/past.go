@@ -26,7 +26,7 @@ var (
 )
 
 // OpenAt opens a store as it was at a time, by the versions that it keeps; it can only be read. The
-// error wraps ErrURL where the kind of store keeps none.
+// error wraps ErrURL where the kind of store keeps none, and bucket.ErrUnavailable as Open's does.
 func OpenAt(ctx context.Context, rawURL string, at time.Time) (*bucket.Bucket, error) {
 	p, _, err := parse(rawURL)
 	if err != nil {
@@ -37,7 +37,7 @@ func OpenAt(ctx context.Context, rawURL string, at time.Time) (*bucket.Bucket, e
 	}
 	client, err := p.s3Client(ctx, newChecksums("none"))
 	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", bucket.Redact(rawURL), err)
+		return nil, fmt.Errorf("open store %s: %w", bucket.Redact(rawURL), bucket.Unavailable(err))
 	}
 	b := blob.NewBucket(&past{client: client, name: p.bucket, at: at})
 	if p.prefix != "" {
