@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/etcdtest"
+	"github.com/etcdsafe/etcdsafe/storage/bucket/storetest"
 )
 
 // soon is how long a stopped run may take to end.
@@ -234,6 +235,37 @@ func TestListAndShowStopped(t *testing.T) {
 			cancel(cause)
 			if r := u.inProcess(ctx, 0, args...); r.code != want {
 				t.Errorf("exit code %d, want %d\n%v", r.code, want, r)
+			}
+		}
+	}
+}
+
+// TestStoppedBetweenTheCommitsOfTwoStores: what stopped it is the exit code, and the report tells which
+// store has the archive.
+func TestStoppedBetweenTheCommitsOfTwoStores(t *testing.T) {
+	gateway := storetest.Versitygw(t)
+	for _, pair := range gateway.Env() {
+		name, value, _ := strings.Cut(pair, "=")
+		t.Setenv(name, value)
+	}
+	liar := storetest.Liar(t, gateway.Endpoint)
+	liar.Lie(storetest.Ask{Method: "PUT"}, 0, storetest.Stall())
+	u := operatorOf(t)
+	both := s3URL(gateway.Through(liar.Endpoint), gateway.Bucket(t, storetest.Plain)) + ",file://" + u.path("store")
+	for cause, code := range map[error]int{errTerminated: exitTerminated, errInterrupted: exitInterrupted, errDeadline: exitDeadline} {
+		before := len(u.glob(t, "store/prod/manifests/*"))
+		ctx, cancel := context.WithCancelCause(t.Context())
+		ended := make(chan result, 1)
+		go func() { ended <- u.inProcess(ctx, 0, "snapshot", "--stores", both) }()
+		for deadline := time.Now().Add(patience); len(u.glob(t, "store/prod/manifests/*")) == before && time.Now().Before(deadline); {
+			wait(t, 10*time.Millisecond)
+		}
+		cancel(cause)
+		r := <-ended
+		checkStopped(t, r, code, cause.Error())
+		for path, want := range map[string]string{"result": "failed", "committed": "true", "stores.0.result": "failed", "stores.1.result": "ok"} {
+			if got := r.field(t, path); got != want {
+				t.Errorf("%s is %q, want %q\n%v", path, got, want, r)
 			}
 		}
 	}

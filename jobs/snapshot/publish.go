@@ -68,7 +68,8 @@ func suspicions(c *etcd.Cluster, t *taken) []string {
 }
 
 // publish stores, reads back and commits the archive in every store at once, each on its own: one
-// that fails does not hide the others. The error comes only when none holds the archive.
+// that fails does not hide the others. The error comes only when none holds the archive, or when ctx
+// ended before all did: then the report tells which do.
 func (r *run) publish(ctx context.Context, m catalog.Manifest, t *taken) error {
 	m.Finished = r.Now().UTC()
 	text, err := m.Encode()
@@ -100,7 +101,7 @@ func (r *run) publish(ctx context.Context, m catalog.Manifest, t *taken) error {
 			r.report.Blame(jobs.CauseClock, fmt.Sprintf("our clock is %s from that of %s", ends[i].skew.Round(time.Second), store.URL()))
 		}
 	}
-	if len(faults) == len(r.Stores) {
+	if len(faults) == len(r.Stores) || len(faults) > 0 && ctx.Err() != nil {
 		return errors.Join(faults...)
 	}
 	for _, err := range faults {
