@@ -52,6 +52,7 @@ type Report struct {
 	jobs.Report
 	Level    catalog.Level   `json:"level"`
 	Archives []ArchiveReport `json:"archives"`
+	Stores   []StoreReport   `json:"stores,omitempty"`
 }
 
 // ArchiveReport is what was found of one archive in one store. Hash, revision, totalKey and
@@ -69,7 +70,8 @@ type ArchiveReport struct {
 	Receipt   bool          `json:"receipt"`
 }
 
-// Run verifies the archives that c names in each of its stores. The report is filled as far as
+// Run verifies the archives that c names in each of its stores. A store that does not answer, or has
+// none of them while another has, is blamed in the report and no error. The report is filled as far as
 // the run came; the caller ends it. The error wraps ErrFinding where an archive is damaged,
 // ErrTooOld, catalog.ErrNone, the sentinels of bucket, archive and spool, or the cause of ctx.
 func Run(ctx context.Context, c Config) (Report, error) {
@@ -86,20 +88,22 @@ type run struct {
 }
 
 func (r *run) do(ctx context.Context) error {
-	var faults, down []error
+	var faults, lacks []error
 	r.began = r.Now()
 	for _, store := range r.Stores {
-		switch err := r.store(ctx, store); {
-		case errors.Is(err, bucket.ErrUnavailable) && !errors.Is(err, ErrFinding):
-			down = append(down, err)
+		err := r.store(ctx, store)
+		r.report.store(store.URL(), err)
+		switch {
+		case isLack(err):
+			lacks = append(lacks, err)
 		case err != nil:
 			faults = append(faults, err)
 		}
 	}
-	if len(down) == len(r.Stores) || ctx.Err() != nil {
-		faults, down = append(faults, down...), nil
+	if len(lacks) == len(r.Stores) || ctx.Err() != nil {
+		faults, lacks = append(faults, lacks...), nil
 	}
-	for _, err := range down { // the others were looked at
+	for _, err := range lacks { // the others were looked at
 		r.report.Blame(jobs.CauseStore, jobs.OneLine(err))
 	}
 	if ctx.Err() == nil && r.MaxAge > 0 && len(faults) == 0 && !r.DryRun {

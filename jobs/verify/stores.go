@@ -1,0 +1,34 @@
+package verify
+
+import (
+	"errors"
+
+	"github.com/etcdsafe/etcdsafe/jobs"
+	"github.com/etcdsafe/etcdsafe/storage/bucket"
+	"github.com/etcdsafe/etcdsafe/storage/catalog"
+)
+
+// StoreReport is how it ended in one store.
+type StoreReport struct {
+	URL    string      `json:"url"`
+	Result jobs.Result `json:"result"`
+	Error  string      `json:"error,omitempty"`
+}
+
+func (r *Report) store(url string, err error) {
+	s := StoreReport{URL: url, Result: jobs.OK}
+	if err != nil {
+		s.Result, s.Error = jobs.Failed, jobs.OneLine(err)
+	}
+	r.Stores = append(r.Stores, s)
+}
+
+// isLack says of a store's error that the store cannot be had, or does not have what is to be looked
+// at, as one that is new or missed a run: its own fault alone while another store has it. A finding is
+// never that.
+func isLack(err error) bool {
+	if errors.Is(err, ErrFinding) {
+		return false
+	}
+	return errors.Is(err, bucket.ErrUnavailable) || errors.Is(err, catalog.ErrNone) || errors.Is(err, bucket.ErrNotExist)
+}
