@@ -165,6 +165,29 @@ func TestExitCode3NamesTheCause(t *testing.T) {
 	})
 }
 
+// TestAStoreThatLagsIsNamed although another keeps the promise of --max-age; no store keeps it: 12.
+func TestAStoreThatLagsIsNamed(t *testing.T) {
+	c := etcdtest.Start(t, etcdtest.Options{})
+	u := newOperator(t, c.Endpoints())
+	lags, keeps := "file://"+u.mkdir(t, "lags"), "file://"+u.path("store")
+	old := u.inProcess(t.Context(), -10*time.Hour, "snapshot", "--stores", lags).field(t, "archive.id")
+	young := u.ok(t, "snapshot", "--stores", keeps).field(t, "archive.id")
+	r := u.exits(t, exitPartial, "verify", "latest", "--max-age", "5h", "--stores", lags+","+keeps)
+	for path, want := range map[string]string{
+		"cause": "store", "stores.0.result": "failed", "stores.0.newestVerified": old, "stores.1.result": "ok", "stores.1.newestVerified": young,
+	} {
+		if got := r.field(t, path); got != want {
+			t.Errorf("%s is %q, want %q\n%v", path, got, want, r)
+		}
+	}
+	for _, said := range []string{"in " + lags + " is 10h0m", "promised were 5h0m0s"} {
+		if !strings.Contains(r.field(t, "stores.0.error"), said) {
+			t.Errorf("the store's error does not say %q\n%v", said, r)
+		}
+	}
+	u.exits(t, exitIntegrity, "verify", "latest", "--max-age", "5h", "--stores", lags)
+}
+
 // TestConfigurationIsRefusedBeforeEtcdIsTouched: exit 10, and not one connection to etcd.
 func TestConfigurationIsRefusedBeforeEtcdIsTouched(t *testing.T) {
 	addr, connections := silent(t)

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -96,9 +98,28 @@ type verifyReport struct{ verify.Report }
 func (r *verifyReport) head() *jobs.Report { return &r.Report.Report }
 
 func (r *verifyReport) text(t *table) {
-	if len(r.Archives) == 0 {
-		return
+	if len(r.Archives) > 0 {
+		r.archives(t)
 	}
+	if slices.ContainsFunc(r.Stores, func(s verify.StoreReport) bool { return s.NewestVerified != "" }) {
+		r.ages(t)
+	}
+}
+
+// ages tells how old the newest verified archive of each store is.
+func (r *verifyReport) ages(t *table) {
+	t.line("")
+	t.row("STORE", "NEWEST VERIFIED", "AGE", "RESULT")
+	for _, s := range r.Stores {
+		if s.NewestVerified == "" {
+			t.row(s.URL, "-", "-", s.Result)
+			continue
+		}
+		t.row(s.URL, s.NewestVerified, age(time.Duration(s.AgeSeconds)*time.Second), s.Result)
+	}
+}
+
+func (r *verifyReport) archives(t *table) {
 	t.row("ARCHIVE", "STORE", "LEVEL", "RESULT", "HASH", "REVISION", "TOTAL KEYS", "TOTAL SIZE", "ERROR")
 	for _, a := range r.Archives {
 		if a.Hash == "" {

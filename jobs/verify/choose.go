@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/etcdsafe/etcdsafe/jobs"
 	"github.com/etcdsafe/etcdsafe/storage/catalog"
 )
 
@@ -23,34 +24,56 @@ func (s Subset) has(id catalog.ID) bool {
 	return err == nil && draw%int64(s.Of) == int64(s.N-1)
 }
 
-// promise fails unless an archive younger than MaxAge is verified at the run's level or better
-// in some store.
+// promise looks in each store that was verified whether an archive younger than MaxAge is verified there
+// at the run's level or better. The error comes where no store has one; a store that lags behind
+// another is blamed, for it is the one that may be left.
 func (r *run) promise(ctx context.Context) error {
-	newest := time.Time{}
-	for _, store := range r.Stores {
-		at, err := r.newestVerified(ctx, store)
-		if err != nil {
-			return err
+	var late []error
+	kept := 0
+	for i, store := range r.Stores {
+		s := &r.report.Stores[i]
+		if s.Result == jobs.Failed { // told of already
+			continue
 		}
-		if at.After(newest) {
-			newest = at
+		if err := r.promised(ctx, store, s); err != nil {
+			s.Result, s.Error = jobs.Failed, jobs.OneLine(err)
+			late = append(late, err)
+			continue
 		}
+		kept++
 	}
-	switch age := r.Now().Sub(newest); {
-	case newest.IsZero():
-		return fmt.Errorf("no archive of %q is verified at level %s: %w", r.Cluster, r.Level, ErrTooOld)
-	case age > r.MaxAge:
-		return fmt.Errorf("newest archive of %q verified at level %s is %s old, promised were %s: %w", r.Cluster, r.Level, age.Round(time.Second), r.MaxAge, ErrTooOld)
+	if kept == 0 || ctx.Err() != nil {
+		return errors.Join(late...)
+	}
+	for _, err := range late {
+		r.report.Blame(jobs.CauseStore, jobs.OneLine(err))
 	}
 	return nil
 }
 
-// newestVerified is when the newest archive verified at the run's level was taken. The
+// promised fills in the newest verified archive of a store, and fails unless it is young enough.
+func (r *run) promised(ctx context.Context, store *catalog.Catalog, s *StoreReport) error {
+	m, err := r.newestVerified(ctx, store)
+	if err != nil {
+		return err
+	}
+	if m.ID == "" {
+		return fmt.Errorf("no archive of %q is verified at level %s in %s: %w", r.Cluster, r.Level, store.URL(), ErrTooOld)
+	}
+	age := r.Now().Sub(m.Started)
+	s.NewestVerified, s.AgeSeconds = m.ID, int64(age.Seconds())
+	if age > r.MaxAge {
+		return fmt.Errorf("newest archive of %q verified at level %s in %s is %s old, promised were %s: %w", r.Cluster, r.Level, store.URL(), age.Round(time.Second), r.MaxAge, ErrTooOld)
+	}
+	return nil
+}
+
+// newestVerified is the newest archive that is verified at the run's level, or the zero one. The
 // first that fits decides.
-func (r *run) newestVerified(ctx context.Context, store *catalog.Catalog) (time.Time, error) {
+func (r *run) newestVerified(ctx context.Context, store *catalog.Catalog) (catalog.Manifest, error) {
 	entries, err := store.List(ctx)
 	if err != nil {
-		return time.Time{}, err
+		return catalog.Manifest{}, err
 	}
 	for _, e := range entries {
 		if e.Future() {
@@ -61,15 +84,15 @@ func (r *run) newestVerified(ctx context.Context, store *catalog.Catalog) (time.
 			continue
 		}
 		if err != nil {
-			return time.Time{}, err
+			return catalog.Manifest{}, err
 		}
 		level, _, err := store.Verified(ctx, m)
 		if err != nil {
-			return time.Time{}, err
+			return catalog.Manifest{}, err
 		}
 		if level.AtLeast(r.Level) {
-			return m.Started, nil
+			return m, nil
 		}
 	}
-	return time.Time{}, nil
+	return catalog.Manifest{}, nil
 }

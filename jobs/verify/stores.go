@@ -13,6 +13,10 @@ type StoreReport struct {
 	URL    string      `json:"url"`
 	Result jobs.Result `json:"result"`
 	Error  string      `json:"error,omitempty"`
+
+	// With MaxAge, of the newest archive that is verified at the run's level or better:
+	NewestVerified catalog.ID `json:"newestVerified,omitempty"`
+	AgeSeconds     int64      `json:"ageSeconds,omitempty"`
 }
 
 func (r *Report) store(url string, err error) {

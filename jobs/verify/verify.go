@@ -41,7 +41,7 @@ type Config struct {
 
 	Child    dbfile.Child
 	Subset   Subset        // of All; the zero value is everything
-	MaxAge   time.Duration // fail where no archive younger than this is verified; 0: do not look
+	MaxAge   time.Duration // fail where no store has a younger archive that is verified, blame one that has none; 0: do not look
 	Budget   time.Duration // begin no further archive after this; 0: no bound
 	DryRun   bool          // choose, but read no archive and write no receipt
 	Progress jobs.Progress
@@ -71,7 +71,8 @@ type ArchiveReport struct {
 }
 
 // Run verifies the archives that c names in each of its stores. A store that does not answer, or has
-// none of them while another has, is blamed in the report and no error. The report is filled as far as
+// none of them while another has, is blamed in the report and no error; so is one that keeps MaxAge's
+// promise not while another does. The report is filled as far as
 // the run came; the caller ends it. The error wraps ErrFinding where an archive is damaged,
 // ErrTooOld, catalog.ErrNone, the sentinels of bucket, archive and spool, or the cause of ctx.
 func Run(ctx context.Context, c Config) (Report, error) {
