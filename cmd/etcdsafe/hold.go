@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
+	"github.com/etcdsafe/etcdsafe/jobs"
+	"github.com/etcdsafe/etcdsafe/storage/bucket"
 	"github.com/etcdsafe/etcdsafe/storage/catalog"
 )
 
@@ -82,7 +84,7 @@ func (c *cli) markCommand(use, short, long string, put func(context.Context, *ca
 	cmd := &cobra.Command{
 		Use: use, Short: short, Long: long, Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := c.load(settings.Need(&s.Cluster, &s.Stores, &s.Hold.Reason), clusterIsValid, storesAreKnown, knownName(args[0]), c.endsLater(cmd.Name())); err != nil {
+			if err := c.load(settings.Need(&s.Cluster, &s.Stores, &s.Hold.Reason), clusterIsValid, storesAreKnown, reportHasFolder, knownName(args[0]), c.endsLater(cmd.Name())); err != nil {
 				return err
 			}
 			ctx, stop := context.WithTimeoutCause(cmd.Context(), browseTime, errDeadline)
@@ -94,6 +96,25 @@ func (c *cli) markCommand(use, short, long string, put func(context.Context, *ca
 	return cmd
 }
 
+// marked is what was said of an archive, and where it is written down.
+type marked struct {
+	Mark    string        `json:"mark"` // hold, release, accept
+	ID      catalog.ID    `json:"id"`
+	Reason  string        `json:"reason"`
+	Until   *time.Time    `json:"until,omitempty"`
+	Written time.Time     `json:"written"`
+	Stores  []markedStore `json:"stores"`
+}
+
+// markedStore is how it ended in one store; skipped is one that lacks the archive.
+type markedStore struct {
+	URL    string      `json:"url"`
+	Result jobs.Result `json:"result"`
+	Error  string      `json:"error,omitempty"`
+}
+
+// mark leaves the document in each store that has the archive. One that does not answer hides none of
+// the others.
 func (c *cli) mark(ctx context.Context, what, name string, put func(context.Context, *catalog.Catalog, mark) error) error {
 	stores, shut, err := c.openStores(ctx)
 	defer shut() //nolint:errcheck // what was written is written
@@ -108,13 +129,47 @@ func (c *cli) mark(ctx context.Context, what, name string, put func(context.Cont
 	if err != nil {
 		return err
 	}
-	faults := choice.FaultsOf(stores)
-	for _, store := range choice.In {
-		if err := put(ctx, store, said); err != nil {
-			faults = append(faults, err)
-			continue
+	out := marked{Mark: what, ID: said.id, Reason: said.reason, Until: said.until, Written: said.at}
+	var faults []error
+	for _, store := range stores {
+		s, err := markedStore{URL: store.URL(), Result: jobs.Skipped}, choice.Faults[store]
+		if slices.Contains(choice.In, store) {
+			s.Result, err = jobs.OK, put(ctx, store, said)
 		}
-		fmt.Fprintf(c.stdout, "%s %s in %s\n", what, choice.Manifest.ID, store.URL())
+		if err != nil {
+			s.Result, s.Error = jobs.Failed, jobs.OneLine(err)
+			faults = append(faults, err)
+		}
+		out.Stores = append(out.Stores, s)
 	}
-	return errors.Join(faults...)
+	if err := c.document(out, out.text); err != nil {
+		return errors.Join(append(faults, err)...)
+	}
+	return c.partly(ctx, out.done(), faults)
+}
+
+func (m marked) done() bool {
+	return slices.ContainsFunc(m.Stores, func(s markedStore) bool { return s.Result == jobs.OK })
+}
+
+func (m marked) text(t *table) {
+	for _, s := range m.Stores {
+		if s.Result == jobs.OK {
+			t.line("%s %s in %s", m.Mark, m.ID, s.URL)
+		}
+	}
+}
+
+// partly ends a command that did its work in some stores: where the others do not answer, each of them is told of
+// and the exit code is 3. Whatever else went wrong is the error.
+func (c *cli) partly(ctx context.Context, done bool, faults []error) error {
+	down := func(err error) bool { return errors.Is(err, bucket.ErrUnavailable) }
+	if len(faults) == 0 || !done || ctx.Err() != nil || slices.ContainsFunc(faults, func(err error) bool { return !down(err) }) {
+		return errors.Join(faults...)
+	}
+	for _, err := range faults {
+		c.complain(err)
+	}
+	c.code, c.ended = exitPartial, true
+	return nil
 }
