@@ -89,9 +89,12 @@ func storesAreKnown(s *settings.Settings) error { return knownStores(&s.Stores) 
 
 func knownStores(set *settings.Set[settings.URLs]) error {
 	var faults []error
-	for _, text := range set.Get() {
+	for i, text := range set.Get() {
 		if err := stores.Check(text.Full()); err != nil {
 			faults = append(faults, set.Errorf("%w", err))
+		}
+		if j := slices.IndexFunc(set.Get()[:i], func(before settings.URL) bool { return stores.Same(before.Full(), text.Full()) }); j >= 0 {
+			faults = append(faults, set.Errorf("%s is the same store as %s: it would count as two", text, set.Get()[j]))
 		}
 	}
 	return errors.Join(faults...)

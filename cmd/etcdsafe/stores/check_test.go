@@ -69,6 +69,31 @@ func TestCheckRefuses(t *testing.T) {
 	}
 }
 
+// TestSameTellsStoresByTheirPlace, not by what is asked of them.
+func TestSameTellsStoresByTheirPlace(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"file:///a", "file:///a", true},
+		{"file:///a", "file:///a/", true},
+		{"file:///a", "file://localhost//b/../a?create_dir=true", true},
+		{"file:///a", "file:///a/b", false},
+		{"s3://b/p", "s3://b/p/", true},
+		{"s3://b/p?region=eu-west-1", "s3://b/p?checksum=md5", true},
+		{"s3://b?endpoint=http://h:1", "s3://b/?endpoint=http://h:1/", true},
+		{"s3://b?endpoint=http://h:1", "s3://b?endpoint=http://h:2", false},
+		{"s3://b/p", "s3://b/p-2", false},
+		{"s3://b", "s3://c", false},
+		{"s3://b", "gs://b", false},
+		{"s4://b", "s4://b", false},
+	} {
+		if got := Same(c.a, c.b); got != c.want {
+			t.Errorf("Same(%q, %q) = %v, want %v", c.a, c.b, got, c.want)
+		}
+	}
+}
+
 // TestCredentialsThatAreNoneAreNotTold: what cannot even be read as a key is named by its variable.
 func TestCredentialsThatAreNoneAreNotTold(t *testing.T) {
 	for name, env := range map[string]map[string]string{

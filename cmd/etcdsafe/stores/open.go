@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,6 +55,22 @@ type place struct {
 func Check(rawURL string) error {
 	_, _, err := parse(rawURL)
 	return err
+}
+
+// Same says whether two URLs name one store, as far as their texts tell: what else they ask of it may
+// differ.
+func Same(rawURL, other string) bool {
+	a, _, errA := parse(rawURL)
+	b, _, errB := parse(other)
+	return errA == nil && errB == nil && a.name() == b.name()
+}
+
+// name is what tells a store from all others.
+func (p place) name() string {
+	if p.url.Scheme == "file" {
+		return "file://" + path.Clean(p.url.Path)
+	}
+	return p.url.Scheme + "://" + p.bucket + "/" + p.prefix + "?" + strings.TrimRight(p.query.Get("endpoint"), "/")
 }
 
 // Open opens the store that rawURL names; the caller closes it. What the text of the URL tells is
