@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -78,13 +79,17 @@ func (r *copyReport) head() *jobs.Report { return &r.Report.Report }
 func (r *copyReport) text(t *table) {
 	if len(r.Archives) == 0 {
 		if r.Error == "" {
-			t.line("No store lacks an archive.")
+			t.line("No store lacks an archive, or a hold.")
 		}
 		return
 	}
 	t.row("ARCHIVE", "FROM", "TO", "SIZE", "RESULT", "ERROR")
 	for _, a := range r.Archives {
-		t.row(a.ID, dash(a.From), a.To, size(a.Bytes), a.Result, a.Error)
+		what := size(a.Bytes)
+		if a.Marks > 0 {
+			what = fmt.Sprintf("%d of its holds", a.Marks)
+		}
+		t.row(a.ID, dash(a.From), a.To, what, a.Result, a.Error)
 	}
 }
 

@@ -48,12 +48,14 @@ type listed struct {
 	Taken    time.Time      `json:"taken"`
 	Revision int64          `json:"revision"`
 	Receipt  *listedReceipt `json:"receipt,omitempty"`
-	Held     bool           `json:"held"`
+	Held     bool           `json:"held"`   // by what is said in all stores
+	HeldIn   []string       `json:"heldIn"` // where the holds lie
 	*read                   // nil: names alone were looked at, or no manifest could be read
 	Flags    []string       `json:"flags"`
 	Stores   []string       `json:"stores"`
 	Lacking  []string       `json:"lacking"` // of the stores that answered
 	Error    string         `json:"error,omitempty"`
+	said     []catalog.Hold
 }
 
 // listedReceipt is the newest receipt of the deepest level, by its name: it may tell of a failure.
@@ -88,7 +90,7 @@ func (c *cli) list(ctx context.Context) error {
 		wait.Go(func() { views[i] = c.view(ctx, store) })
 	}
 	wait.Wait()
-	all := merge(views)
+	all := merge(views, c.now())
 	faults := []error{c.document(all, func(t *table) { c.listTable(t, all, views) })}
 	for _, v := range views {
 		faults = append(faults, v.err)
@@ -108,7 +110,7 @@ type view struct {
 // told is what the documents of an archive say in one store.
 type told struct {
 	*read
-	held  bool
+	said  []catalog.Hold
 	flags []string
 	err   string
 }
@@ -122,7 +124,7 @@ func (c *cli) view(ctx context.Context, store *catalog.Catalog) view {
 		return v
 	}
 	c.collectLater()
-	v.items, v.err = store.KnowAll(ctx, names, c.now(), func(it catalog.Item, k catalog.Known) { v.told[it.ID] = tell(k) })
+	v.items, v.err = store.KnowAll(ctx, names, func(it catalog.Item, k catalog.Known) { v.told[it.ID] = tell(k) })
 	v.heard = v.items != nil
 	v.items = slices.DeleteFunc(v.items, func(it catalog.Item) bool {
 		_, isTold := v.told[it.ID]
@@ -145,7 +147,7 @@ func (c *cli) collectLater() {
 // tell takes what list prints; the rest of 10,000 manifests would fill the memory. A manifest that is
 // damaged is a line of the list, not the end of it.
 func tell(k catalog.Known) told {
-	m, t := k.Manifest, told{held: len(k.Holds) > 0}
+	m, t := k.Manifest, told{said: k.Said}
 	flag := func(name string, is bool) {
 		if is {
 			t.flags = append(t.flags, name)
@@ -165,13 +167,13 @@ func tell(k catalog.Known) told {
 }
 
 // merge makes one line of each archive, newest first.
-func merge(views []view) []*listed {
+func merge(views []view, now time.Time) []*listed {
 	byID, all := map[catalog.ID]*listed{}, []*listed{}
 	for _, v := range views {
 		for _, it := range v.items {
 			l := byID[it.ID]
 			if l == nil {
-				l = &listed{ID: it.ID, Taken: it.ID.Time(), Revision: it.ID.Revision(), Flags: []string{}, Lacking: []string{}}
+				l = &listed{ID: it.ID, Taken: it.ID.Time(), Revision: it.ID.Revision(), HeldIn: []string{}, Flags: []string{}, Lacking: []string{}}
 				byID[it.ID], all = l, append(all, l)
 			}
 			l.add(v, it)
@@ -183,6 +185,9 @@ func merge(views []view) []*listed {
 				l.Lacking = append(l.Lacking, v.url)
 			}
 		}
+	}
+	for _, l := range all {
+		l.hold(now)
 	}
 	slices.SortFunc(all, func(a, b *listed) int { return -cmp.Compare(a.ID, b.ID) })
 	flagClusters(all)
@@ -200,10 +205,10 @@ func (l *listed) add(v view, it catalog.Item) {
 	}
 	t, isTold := v.told[it.ID]
 	if !isTold {
-		l.Held = l.Held || it.Held()
+		l.said = append(l.said, it.Said(v.url)...)
 		return
 	}
-	l.Held = l.Held || t.held
+	l.said = append(l.said, t.said...)
 	l.Error = cmp.Or(l.Error, t.err)
 	for _, f := range t.flags {
 		l.flag(f)
@@ -211,6 +216,17 @@ func (l *listed) add(v view, it catalog.Item) {
 	if t.read != nil && (l.read == nil || t.Verified.AtLeast(l.Verified)) {
 		l.read = t.read
 	}
+}
+
+// hold settles whether it is held, once all stores were heard.
+func (l *listed) hold(now time.Time) {
+	for _, h := range catalog.Lasting(l.said, now) {
+		l.Held = true
+		if !slices.Contains(l.HeldIn, h.In) {
+			l.HeldIn = append(l.HeldIn, h.In)
+		}
+	}
+	l.said = nil
 }
 
 func newer(level catalog.Level, at time.Time, than *listedReceipt) bool {

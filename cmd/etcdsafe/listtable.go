@@ -3,11 +3,12 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
 
-// listTable prints a line for each archive, and below what some store lacks.
+// listTable prints a line for each archive, and below it what some store lacks.
 func (c *cli) listTable(t *table, all []*listed, views []view) {
 	heard := 0
 	for _, v := range views {
@@ -55,26 +56,33 @@ func (l *listed) columns() []any {
 // namedLacks is how many archives are named of those that a store lacks.
 const namedLacks = 5
 
-// lackText is a line for a store that lacks archives, or could not say.
+// lackText tells what archives a store lacks, and of which it lacks the hold; or that it could not say.
 func lackText(t *table, all []*listed, v view) {
 	if !v.heard {
 		t.line("%s did not answer: what it holds is not known", v.url)
 		return
 	}
-	var lacks []string
+	var lacks, free []string
 	for _, l := range all {
-		for _, url := range l.Lacking {
-			if url == v.url {
-				lacks = append(lacks, string(l.ID))
-			}
+		switch {
+		case slices.Contains(l.Lacking, v.url):
+			lacks = append(lacks, string(l.ID))
+		case l.Held && !slices.Contains(l.HeldIn, v.url):
+			free = append(free, string(l.ID))
 		}
 	}
-	if len(lacks) == 0 {
-		return
+	if len(lacks) > 0 {
+		t.line("%s lacks %d of %d: %s", v.url, len(lacks), len(all), firstOf(lacks))
 	}
+	if len(free) > 0 {
+		t.line("%s lacks the hold of %d: %s", v.url, len(free), firstOf(free))
+	}
+}
+
+func firstOf(ids []string) string {
 	more := ""
-	if len(lacks) > namedLacks {
-		more = fmt.Sprintf(" and %d older", len(lacks)-namedLacks)
+	if len(ids) > namedLacks {
+		more = fmt.Sprintf(" and %d older", len(ids)-namedLacks)
 	}
-	t.line("%s lacks %d of %d: %s%s", v.url, len(lacks), len(all), strings.Join(lacks[:min(len(lacks), namedLacks)], " "), more)
+	return strings.Join(ids[:min(len(ids), namedLacks)], " ") + more
 }

@@ -48,6 +48,7 @@ type shownStore struct {
 	Error    string            `json:"error,omitempty"`
 	Verified catalog.Level     `json:"verified,omitempty"`
 	Receipts []catalog.Receipt `json:"receipts,omitempty"`
+	Holds    []catalog.Hold    `json:"holds,omitempty"` // that lie there and last, by what is said in all stores
 }
 
 // show tells of an archive in all stores. What is wrong with one of them, or with a receipt, is an
@@ -64,6 +65,7 @@ func (c *cli) show(ctx context.Context, what string) error {
 	}
 	out := shown{Manifest: choice.Manifest}
 	faults := choice.FaultsOf(stores)
+	var said []catalog.Hold
 	for _, store := range stores {
 		s := shownStore{URL: store.URL(), Has: slices.Contains(choice.In, store)}
 		if err := choice.Faults[store]; err != nil {
@@ -75,7 +77,15 @@ func (c *cli) show(ctx context.Context, what string) error {
 			s.Verified, _, err = store.Verified(ctx, out.Manifest)
 			faults = append(faults, bad, err)
 		}
+		if s.Error == "" {
+			here, err := store.Said(ctx, out.Manifest.ID)
+			said, faults = append(said, here...), append(faults, err)
+		}
 		out.Stores = append(out.Stores, s)
+	}
+	for _, h := range catalog.Lasting(said, c.now()) {
+		i := slices.IndexFunc(out.Stores, func(s shownStore) bool { return s.URL == h.In })
+		out.Stores[i].Holds = append(out.Stores[i].Holds, h)
 	}
 	return errors.Join(append([]error{c.printShown(out)}, faults...)...)
 }
@@ -117,13 +127,24 @@ func (c *cli) shownTable(t *table, s shown) {
 			continue
 		case !store.Has:
 			t.row("LACKS IT", store.URL)
-			continue
+		default:
+			t.row("STORE", store.URL)
 		}
-		t.row("STORE", store.URL)
+		for _, h := range store.Holds {
+			t.row("HELD", holdText(h))
+		}
 		for _, r := range store.Receipts {
 			t.row("VERIFIED", fmt.Sprintf("%s at level %s: %s", utc(r.Finished), r.Level, okText(r)))
 		}
 	}
+}
+
+func holdText(h catalog.Hold) string {
+	text := "since " + utc(h.Written)
+	if h.Until != nil {
+		text += " until " + utc(*h.Until)
+	}
+	return text + ": " + h.Reason
 }
 
 func learnerText(learner bool) string {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/etcdsafe/etcdsafe/jobs"
@@ -35,12 +34,13 @@ type Report struct {
 	Archives []ArchiveReport `json:"archives"`
 }
 
-// ArchiveReport is one archive that some store lacked.
+// ArchiveReport is one archive that some store lacked, or of which it lacked what people said.
 type ArchiveReport struct {
 	ID     catalog.ID  `json:"id"`
 	From   string      `json:"from,omitempty"`
 	To     string      `json:"to"`
 	Bytes  int64       `json:"bytes"`
+	Marks  int         `json:"marks,omitempty"` // holds, releases and accepts alone: the archive is there
 	Result jobs.Result `json:"result"`
 	Error  string      `json:"error,omitempty"`
 }
@@ -58,13 +58,16 @@ func Run(ctx context.Context, c Config) (Report, error) {
 
 type run struct {
 	Config
-	report   Report
-	copied   int
-	answered int // sides, of two, on which a store could be listed
+	report Report
+	lies   map[*catalog.Catalog]map[catalog.ID]catalog.Item // of the stores that could be listed
+	done   int                                              // archives, or their marks, in a store that lacked them
 }
 
 func (r *run) do(ctx context.Context) error {
-	gaps, faults := r.gaps(ctx)
+	faults := r.look(ctx)
+	want, unknown := r.wanted(ctx)
+	faults = append(faults, unknown...)
+	gaps := r.gaps(want)
 	for _, g := range gaps {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -73,90 +76,24 @@ func (r *run) do(ctx context.Context) error {
 			faults = append(faults, err)
 		}
 	}
-	if r.copied == 0 && (len(gaps) > 0 && !r.DryRun || r.answered < 2) {
+	unmarked := r.unmarked(want)
+	for _, u := range unmarked {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := r.mark(ctx, u); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	work := len(gaps) + len(unmarked)
+	if r.done == 0 && (work > 0 && !r.DryRun || !r.answers(r.From) || !r.answers(r.To) || len(want) == 0 && len(faults) > 0) {
 		return errors.Join(faults...)
 	}
 	for _, err := range faults {
 		r.report.Blame(jobs.CauseStore, jobs.OneLine(err))
 	}
-	r.report.Skip = len(gaps) == 0
+	r.report.Skip = work == 0
 	return nil
-}
-
-// gap is an archive, and the stores that lack it, or its bytes.
-type gap struct {
-	id catalog.ID
-	to catalog.Stores
-}
-
-// sources is the stores to read, without those that lack the bytes, unless all do.
-func (g gap) sources(in []*catalog.Catalog) []*catalog.Catalog {
-	others := slices.DeleteFunc(slices.Clone(in), func(c *catalog.Catalog) bool {
-		return slices.ContainsFunc(g.to, func(to *catalog.Catalog) bool { return to.URL() == c.URL() })
-	})
-	if len(others) == 0 {
-		return in
-	}
-	return others
-}
-
-// gaps lists what is to be copied, newest first, and the faults of stores that could not say.
-func (r *run) gaps(ctx context.Context) ([]gap, []error) {
-	want, faults := r.wanted(ctx)
-	if len(faults) < max(1, len(r.From)) {
-		r.answered++
-	}
-	lacking, silent := map[catalog.ID]catalog.Stores{}, 0
-	for _, store := range r.To {
-		has, err := store.Whole(ctx)
-		if err != nil {
-			faults = append(faults, err)
-			silent++
-			continue
-		}
-		for _, id := range want {
-			if !has[id] {
-				lacking[id] = append(lacking[id], store)
-			}
-		}
-	}
-	if silent < len(r.To) {
-		r.answered++
-	}
-	var out []gap
-	for _, id := range want {
-		if to := lacking[id]; to != nil {
-			out = append(out, gap{id, to})
-		}
-	}
-	return out, faults
-}
-
-// wanted is the archives that were named, or all, newest first.
-func (r *run) wanted(ctx context.Context) (ids []catalog.ID, faults []error) {
-	for _, name := range r.What {
-		choice, err := r.From.Find(ctx, name, time.Time{})
-		if err != nil {
-			faults = append(faults, err)
-			continue
-		}
-		ids = append(ids, choice.Manifest.ID)
-	}
-	if len(r.What) == 0 {
-		for _, store := range r.From {
-			entries, err := store.List(ctx)
-			if err != nil {
-				faults = append(faults, err)
-			}
-			for _, e := range entries {
-				ids = append(ids, e.ID)
-			}
-		}
-	}
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
-	slices.Reverse(ids)
-	return ids, faults
 }
 
 // fill brings one archive to the stores that lack it.
@@ -203,10 +140,16 @@ func (r *run) removed(_ catalog.Choice, err error) bool {
 	return len(r.What) == 0 && errors.Is(err, bucket.ErrNotExist) && !errors.Is(err, bucket.ErrUnavailable)
 }
 
-// publish brings holds and accept first: there is no moment at which prune could come between.
+// publish brings holds and accept first, from all stores: there is no moment at which prune could come
+// between.
 func (r *run) publish(ctx context.Context, from, to *catalog.Catalog, m catalog.Manifest, text []byte, sealed *spool.Spool) error {
-	if err := to.Marks(ctx, from, m.ID); err != nil {
-		return err
+	for _, store := range r.From {
+		if store != from && (store == to || (catalog.Item{}).Lacks(r.lies[store][m.ID]) == 0) {
+			continue
+		}
+		if err := to.Marks(ctx, store, m.ID); err != nil {
+			return err
+		}
 	}
 	log := r.Log.With("archive", m.ID, "store", to.URL())
 	_, err := to.Publish(ctx, m, text, sealed.File(), catalog.Steps{
@@ -268,7 +211,7 @@ func (r *run) note(g gap, from string, bytes int64, err error) error {
 		case r.DryRun:
 			a.Result = jobs.Skipped
 		default:
-			r.copied++
+			r.done++
 			r.report.Committed = true
 			r.Log.Info("archive copied", "archive", g.id, "store", store.URL(), "bytes", bytes)
 		}

@@ -3,6 +3,6 @@
 //
 //	stores ─ choose ─▶ sealed bytes ─▶ spool, SHA-256 ─▶ upload ─ read back ─▶ manifest, byte for byte
 //
-// It opens nothing and needs no key. Holds go along; receipts stay where they are: they tell of one
-// store's copy.
+// It opens nothing and needs no key. Holds go along, to archives that are there already too; receipts
+// stay where they are: they tell of one store's copy.
 package copy

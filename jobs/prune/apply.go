@@ -66,7 +66,7 @@ func (p *planned) extend(ctx context.Context) (faults []error) {
 // remove removes one archive. One that somebody holds by now stays, and is no fault.
 func (p *planned) remove(ctx context.Context, id catalog.ID) error {
 	log := p.Log.With("archive", id, "store", p.report.URL)
-	bytes, err := p.store.Remove(ctx, p.lies[id], p.known[id].Manifest.SHA256, p.early(), func() { log.Debug("manifest removed") })
+	bytes, err := p.store.Remove(ctx, p.lies[id], p.sha256[id], p.saidElsewhere(ctx, id), p.early(), func() { log.Debug("manifest removed") })
 	p.report.Bytes += bytes
 	switch {
 	case errors.Is(err, catalog.ErrHeld), errors.Is(err, catalog.ErrChanged):
@@ -104,7 +104,7 @@ func (p *planned) clean(ctx context.Context, g *Garbage) error {
 
 func (p *planned) cleanOne(ctx context.Context, name string) (int64, error) {
 	if id, err := catalog.ParseID(name); err == nil {
-		return p.store.Garbage(ctx, p.lies[id], p.early())
+		return p.store.Garbage(ctx, p.lies[id], p.saidElsewhere(ctx, id), p.early())
 	}
 	for _, u := range p.unfinished {
 		if u.Key+" "+u.ID == name {

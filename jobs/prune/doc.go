@@ -1,6 +1,6 @@
 // Package prune removes old archives by a plan that explains itself.
 //
-//	each store: LIST ─▶ manifests, receipts, holds ─▶ plan ─▶ rails ─▶ look again ─▶ manifest, archive, the rest
+//	each store: LIST ─▶ manifests, receipts, holds of all stores ─▶ plan ─▶ rails ─▶ look again ─▶ manifest, archive, the rest
 //
 // All stores are planned before anything is removed in one of them. A store whose plan is refused,
 // or that does not answer, loses nothing; the others go on. It holds no key, and a dry run needs no

@@ -18,44 +18,56 @@ import (
 // planned is one store: what lies there, what is to become of it, and what did.
 type planned struct {
 	*run
-	store  catalog.Pruner
-	plan   plan.Plan
-	lies   map[catalog.ID]catalog.Item
-	known  map[catalog.ID]catalog.Known
-	failed map[catalog.ID]error // removals
-	gone   map[catalog.ID]bool
-	probes []bucket.Object
-	ahead  time.Duration // our clock's, of the store's
+	store    catalog.Pruner
+	there    []catalog.Item // all that lies there, until there is a plan
+	archives []plan.Archive // those of them that are, without holds
+	said     map[catalog.ID][]catalog.Hold
+	silent   bool          // it does not answer, so what is said there may be more
+	first    []catalog.ID  // an earlier LIST, where caps decide
+	asked    time.Time     // our clock, when the store's was asked
+	now      time.Time     // the store's clock then
+	ahead    time.Duration // our clock's, of the store's
+	plan     plan.Plan
+	lies     map[catalog.ID]catalog.Item
+	sha256   map[catalog.ID]string // of their manifests
+	failed   map[catalog.ID]error  // removals
+	gone     map[catalog.ID]bool
+	probes   []bucket.Object
 
 	unfinished []bucket.Unfinished
 	report     StoreReport
 	err        error
 }
 
-// make lists, reads and plans. Nothing is changed but for a probe of the store's clock, which a dry
-// run does not write.
-func (p *planned) make(ctx context.Context) error {
+// look lists and reads. Nothing is changed but for a probe of the store's clock, which a dry run does
+// not write.
+func (p *planned) look(ctx context.Context) (err error) {
+	p.silent = true
+	if p.first, err = p.listBefore(ctx); err != nil {
+		return err
+	}
+	if err := p.read(ctx); err != nil {
+		return err
+	}
+	p.silent = false
+	p.asked = p.Now()
+	if p.now, err = p.clock(ctx); err != nil {
+		return err
+	}
+	p.ahead = max(0, p.asked.Sub(p.now))
+	return nil
+}
+
+// make plans, once all stores were looked at: a hold in one of them holds in all.
+func (p *planned) make(ctx context.Context) (err error) {
 	if p.ExtendLocks > 0 && !p.store.Locks() {
 		return fmt.Errorf("--extend-locks in %s: %w", p.report.URL, bucket.ErrNoLock)
 	}
-	first, err := p.listBefore(ctx)
-	if err != nil {
-		return err
+	for i := range p.archives {
+		p.archives[i].Holds = p.holds(p.archives[i].ID)
 	}
-	now, err := p.clock(ctx)
-	if err != nil {
-		return err
-	}
-	p.ahead = max(0, p.Now().Sub(now))
-	items, known, err := p.read(ctx)
-	if err != nil {
-		return err
-	}
-	if p.DryRun {
-		now = latest(now, items)
-	}
-	in := plan.Input{Archives: known, Policy: p.Policy, Only: p.Only, Now: p.Now(), StoreNow: now,
-		ListsAgree: first == nil || slices.Equal(first, archives(items))}
+	in := plan.Input{Archives: p.archives, Policy: p.Policy, Only: p.Only, Now: p.asked, StoreNow: p.now,
+		ListsAgree: p.first == nil || slices.Equal(p.first, archives(p.there))}
 	if p.plan, err = plan.Make(in); err != nil {
 		return err
 	}
@@ -63,9 +75,10 @@ func (p *planned) make(ctx context.Context) error {
 		return err
 	}
 	p.report.PlanHash = p.plan.Hash
-	if err := p.garbage(ctx, items, now); err != nil {
+	if err := p.garbage(ctx, p.there, p.now); err != nil {
 		return err
 	}
+	p.there, p.archives = nil, nil
 	return p.plan.Err()
 }
 
@@ -130,7 +143,7 @@ func archives(items []catalog.Item) []catalog.ID {
 // clock is the store's time. A dry run goes by our own, unless something there is younger.
 func (p *planned) clock(ctx context.Context) (time.Time, error) {
 	if p.DryRun {
-		return p.Now(), nil
+		return latest(p.asked, p.there), nil
 	}
 	var b [4]byte
 	if _, err := io.ReadFull(p.Random, b[:]); err != nil {
@@ -151,31 +164,31 @@ func latest(now time.Time, items []catalog.Item) time.Time {
 
 // read lists all, and learns what the documents of each archive say. Of a manifest it keeps what its
 // removal asks for: 10,000 whole ones take 30 MB.
-func (p *planned) read(ctx context.Context) (items []catalog.Item, out []plan.Archive, err error) {
-	p.lies, p.known = map[catalog.ID]catalog.Item{}, map[catalog.ID]catalog.Known{}
+func (p *planned) read(ctx context.Context) (err error) {
+	p.lies, p.sha256 = map[catalog.ID]catalog.Item{}, map[catalog.ID]string{}
 	p.failed, p.gone = map[catalog.ID]error{}, map[catalog.ID]bool{}
-	items, err = p.store.KnowAll(ctx, p.store.Everything(ctx), p.early(), func(it catalog.Item, k catalog.Known) {
-		out = append(out, archiveOf(it, k))
-		k.Manifest = catalog.Manifest{SHA256: k.Manifest.SHA256}
-		p.lies[it.ID], p.known[it.ID] = it, k
+	p.said = map[catalog.ID][]catalog.Hold{}
+	p.there, err = p.store.KnowAll(ctx, p.store.Everything(ctx), func(it catalog.Item, k catalog.Known) {
+		p.archives = append(p.archives, archiveOf(it, k))
+		if len(k.Said) > 0 {
+			p.said[it.ID] = k.Said
+		}
+		p.lies[it.ID], p.sha256[it.ID] = it, k.Manifest.SHA256
 	})
-	if err == nil {
-		p.probes, err = p.store.Probes(ctx)
+	if err != nil {
+		return err
 	}
-	return items, out, err
+	if err := p.readHoldsAlone(ctx); err != nil {
+		return err
+	}
+	p.probes, err = p.store.Probes(ctx)
+	return err
 }
 
-// archiveOf is what the plan needs to know.
+// archiveOf is what the plan needs to know, but for holds.
 func archiveOf(it catalog.Item, k catalog.Known) plan.Archive {
 	a := plan.Archive{ID: it.ID, Time: it.ID.Time(), Written: it.Manifest.ModTime, Bytes: it.Bytes(), Keys: -1,
 		Stored: k.Stored, Content: k.Content, Accepted: k.Accepted, Trust: plan.Trusted}
-	for _, h := range k.Holds {
-		hold := plan.Hold{Reason: h.Reason}
-		if h.Until != nil {
-			hold.Until = *h.Until
-		}
-		a.Holds = append(a.Holds, hold)
-	}
 	m := k.Manifest
 	switch {
 	case errors.Is(k.Fault, catalog.ErrFormat):

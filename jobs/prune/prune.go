@@ -92,18 +92,24 @@ func Run(ctx context.Context, c Config) (Report, error) {
 type run struct {
 	Config
 	report Report
+	plans  []*planned // one of each store
 }
 
 func (r *run) do(ctx context.Context) error {
 	if err := r.Policy.Check(); err != nil {
 		return err
 	}
-	var plans []*planned
 	for _, store := range r.Stores {
 		p := &planned{run: r, store: catalog.NewPruner(store), report: StoreReport{URL: store.URL(), Result: jobs.OK, Garbage: []Garbage{}}}
-		p.err = p.make(ctx)
-		plans = append(plans, p)
+		p.err = p.look(ctx)
+		r.plans = append(r.plans, p)
 	}
+	for _, p := range r.plans {
+		if p.err == nil {
+			p.err = p.make(ctx)
+		}
+	}
+	plans := r.plans
 	r.report.PlanHash = hashOf(plans)
 	if ctx.Err() == nil && r.PlanHash != "" && r.PlanHash != r.report.PlanHash {
 		err := fmt.Errorf("plan has hash %s, agreed was %s: %w", r.report.PlanHash, r.PlanHash, ErrOtherPlan)

@@ -814,8 +814,8 @@ func TestWhatIsHeldIsNoGarbage(t *testing.T) {
 	if !r.has(bytes) {
 		t.Error("bytes went that somebody holds")
 	}
-	if holds, err := r.store.Holds(t.Context(), r.waste, noon); err != nil || len(holds) != 1 {
-		t.Errorf("Holds = %v, %v; want the one", holds, err)
+	if said, err := r.store.Said(t.Context(), r.waste); err != nil || len(said) != 1 {
+		t.Errorf("Said = %v, %v; want the one", said, err)
 	}
 }
 

@@ -1,10 +1,12 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +35,9 @@ type Hold struct {
 
 	// SHA256 is taken over the document with this field empty.
 	SHA256 string `json:"sha256"`
+
+	In   string `json:"-"` // the URL of the store that it was read from
+	name string // of its object there, without folders: names sort by age
 }
 
 // PutHold adds a hold, or a release of all holds written before it; suffix, 4 hex digits, tells
@@ -52,10 +57,9 @@ func (c *Catalog) PutHold(ctx context.Context, h Hold, release bool, suffix stri
 	return nil
 }
 
-// Holds are those of archive id that no release ended and that have not ended by themselves at
-// now, oldest first. A document that is damaged counts as a hold without an end: what it said
-// cannot be known.
-func (c *Catalog) Holds(ctx context.Context, id ID, now time.Time) ([]Hold, error) {
+// Said is what was said about holds of archive id here, holds and releases, oldest first. A document
+// that is damaged counts as a hold without an end: what it said cannot be known.
+func (c *Catalog) Said(ctx context.Context, id ID) ([]Hold, error) {
 	var objects []bucket.Object
 	for obj, err := range c.store.List(ctx, c.keys.holds(id)) {
 		if err != nil {
@@ -63,24 +67,43 @@ func (c *Catalog) Holds(ctx context.Context, id ID, now time.Time) ([]Hold, erro
 		}
 		objects = append(objects, obj)
 	}
-	return c.holdsOf(ctx, id, objects, now)
+	return c.said(ctx, id, objects)
 }
 
-func (c *Catalog) holdsOf(ctx context.Context, id ID, objects []bucket.Object, now time.Time) ([]Hold, error) {
+func (c *Catalog) said(ctx context.Context, id ID, objects []bucket.Object) ([]Hold, error) {
 	var out []Hold
 	for _, obj := range objects {
 		h, err := c.hold(ctx, id, obj.Key)
-		switch {
-		case errors.Is(err, bucket.ErrNotExist): // removed since it was listed
-		case err != nil:
-			return nil, err
-		case h.Kind == releaseKind:
-			out = nil
-		default:
-			out = append(out, h)
+		if errors.Is(err, bucket.ErrNotExist) { // removed since it was listed
+			continue
 		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, h)
 	}
-	return slices.DeleteFunc(out, func(h Hold) bool { return h.Until != nil && !h.Until.After(now) }), nil
+	return out, nil
+}
+
+// Lasting is the holds that no release ended and that have not ended by themselves at now, oldest
+// first. What was said in several stores is one log, by the documents' names: a release ends all
+// holds before it, wherever either lies.
+func Lasting(said []Hold, now time.Time) []Hold {
+	log, out := slices.Clone(said), []Hold(nil)
+	slices.SortStableFunc(log, func(a, b Hold) int { return cmp.Or(cmp.Compare(a.name, b.name), damagedFirst(a, b)) })
+	for _, h := range log {
+		if h.Kind == releaseKind {
+			out = nil
+			continue
+		}
+		out = append(out, h)
+	}
+	return slices.DeleteFunc(out, func(h Hold) bool { return h.Until != nil && !h.Until.After(now) })
+}
+
+// damagedFirst puts a damaged document before what the same one says in another store.
+func damagedFirst(a, b Hold) int {
+	return cmp.Compare(min(len(a.SHA256), 1), min(len(b.SHA256), 1))
 }
 
 // hold reads one. A damaged one is a hold that says so.
@@ -93,10 +116,11 @@ func (c *Catalog) hold(ctx context.Context, id ID, key string) (Hold, error) {
 		return h, fmt.Errorf("read hold %q in %s: %w", key, c.store.URL(), err)
 	default:
 		if err := decode(text, &h); err == nil && h.Archive == id && h.Cluster == c.cluster && (h.Kind == holdKind || h.Kind == releaseKind) {
+			h.In, h.name = c.URL(), path.Base(key)
 			return h, nil
 		}
 	}
-	return Hold{Archive: id, Cluster: c.cluster, Kind: holdKind, Reason: "damaged hold " + key, Written: obj.ModTime}, nil
+	return Hold{Archive: id, Cluster: c.cluster, Kind: holdKind, Reason: "damaged hold " + key, Written: obj.ModTime, In: c.URL(), name: path.Base(key)}, nil
 }
 
 func (k keys) holds(id ID) string { return k.cluster + "/holds/" + string(id) + "/" }

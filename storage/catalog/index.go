@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"iter"
+	"path"
 	"time"
 )
 
@@ -19,26 +20,22 @@ func (c *Catalog) Names(ctx context.Context) iter.Seq2[Item, error] {
 	}
 }
 
-// Whole is the ids of which both manifest and bytes are listed, manifests first: what is published
+// Contents is what lies under each id, but for receipts. Manifests are listed first: what is published
 // meanwhile is missed, or whole. Where a manifest lies alone, somebody took the bytes away.
-func (c *Catalog) Whole(ctx context.Context) (map[ID]bool, error) {
-	archives, whole := map[ID]bool{}, map[ID]bool{}
-	manifests, err := c.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for it, err := range c.walk(ctx, "archives") {
-		if err != nil {
-			return nil, err
-		}
-		archives[it.ID] = true
-	}
-	for _, e := range manifests {
-		if archives[e.ID] {
-			whole[e.ID] = true
+func (c *Catalog) Contents(ctx context.Context) (map[ID]Item, error) {
+	all := map[ID]Item{}
+	for _, folders := range [][]string{{"manifests"}, {"archives", "holds", "accepts"}} {
+		for it, err := range c.walk(ctx, folders...) {
+			if err != nil {
+				return nil, err
+			}
+			if m := all[it.ID].Manifest; m != nil {
+				it.Manifest = m
+			}
+			all[it.ID] = it
 		}
 	}
-	return whole, nil
+	return all, nil
 }
 
 // Future is Entry.Future.
@@ -55,12 +52,15 @@ func (it Item) Receipt() (deepest Level, at time.Time) {
 	return deepest, at
 }
 
-// Held says whether the newest document about holds is another than a release. A hold that has ended
-// by itself counts: its name does not tell.
-func (it Item) Held() bool {
-	if len(it.Holds) == 0 {
-		return false
+// Said is Catalog.Said by names alone, in the store of URL in: reasons and ends are not known, so a
+// hold that has ended by itself lasts.
+func (it Item) Said(in string) (out []Hold) {
+	for _, obj := range it.Holds {
+		h := Hold{Archive: it.ID, Kind: holdKind, In: in, name: path.Base(obj.Key)}
+		if _, what, ok := parseNote(obj.Key); ok && what == releaseKind {
+			h.Kind = releaseKind
+		}
+		out = append(out, h)
 	}
-	_, what, ok := parseNote(it.Holds[len(it.Holds)-1].Key)
-	return !ok || what != releaseKind
+	return out
 }

@@ -62,7 +62,7 @@ func TestNamesAreAllThatIsListed(t *testing.T) {
 			t.Errorf("Names has %s at %d, want %s", it.ID, i, ids[i])
 		}
 		level, at := it.Receipt()
-		lines = append(lines, fmt.Sprintf("%s %d %t", level, max(0, at.Unix()-noon.Unix()), it.Held()))
+		lines = append(lines, fmt.Sprintf("%s %d %t", level, max(0, at.Unix()-noon.Unix()), len(Lasting(it.Said(c.URL()), noon)) > 0))
 		written := *it.Manifest
 		for ahead, want := range map[time.Duration]bool{5 * time.Minute: false, 6 * time.Minute: true} {
 			written.ModTime = it.ID.Time().Add(-ahead)
@@ -80,7 +80,7 @@ func TestNamesAreAllThatIsListed(t *testing.T) {
 func whole(t *testing.T, c *Catalog) map[ID]Known {
 	t.Helper()
 	known := map[ID]Known{}
-	items, err := c.KnowAll(t.Context(), c.Names(t.Context()), noon, func(it Item, k Known) {
+	items, err := c.KnowAll(t.Context(), c.Names(t.Context()), func(it Item, k Known) {
 		if _, twice := known[it.ID]; twice {
 			t.Errorf("KnowAll told twice of %s", it.ID)
 		}
@@ -120,8 +120,8 @@ func TestKnowAllTellsOfEachWhatIsToldOfOne(t *testing.T) {
 	for i, m := range all {
 		k := known[m.ID]
 		level, _, err := c.Verified(t.Context(), m)
-		if err != nil || k.Verified != level || k.Finding != c.Failed(t.Context(), m) || k.Manifest.SHA256 != m.SHA256 || len(k.Holds) > 0 != (i%5 != 0) {
-			t.Errorf("KnowAll tells of %d: verified %q, finding %q, %d holds; want %q, %v", i, k.Verified, k.Finding, len(k.Holds), level, err)
+		if err != nil || k.Verified != level || k.Finding != c.Failed(t.Context(), m) || k.Manifest.SHA256 != m.SHA256 || len(Lasting(k.Said, noon)) > 0 != (i%5 != 0) {
+			t.Errorf("KnowAll tells of %d: verified %q, finding %q, %d holds; want %q, %v", i, k.Verified, k.Finding, len(k.Said), level, err)
 		}
 	}
 	items, err := Collect(c.Names(t.Context()))
@@ -133,7 +133,7 @@ func TestKnowAllTellsOfEachWhatIsToldOfOne(t *testing.T) {
 	}
 	n := 0
 	items[0].Manifest = nil
-	if _, err := c.KnowAll(t.Context(), those(items), noon, func(Item, Known) { n++ }); err != nil || n != 38 {
+	if _, err := c.KnowAll(t.Context(), those(items), func(Item, Known) { n++ }); err != nil || n != 38 {
 		t.Errorf("KnowAll of 40, one gone and one without a manifest, told of %d, %v", n, err)
 	}
 }
@@ -149,16 +149,16 @@ func TestKnowAllStopsWithItsContextAndItsStore(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	n := 0
-	_, err = c.KnowAll(ctx, those(items), noon, func(Item, Known) { n++; cancel() })
+	_, err = c.KnowAll(ctx, those(items), func(Item, Known) { n++; cancel() })
 	if !errors.Is(err, context.Canceled) || n > 2*readers {
 		t.Errorf("KnowAll, cancelled at the first of 200, told of %d, %v", n, err)
 	}
 	store.Close()
-	all, err := c.KnowAll(t.Context(), those(items), noon, func(Item, Known) { t.Error("told of an archive in a closed store") })
+	all, err := c.KnowAll(t.Context(), those(items), func(Item, Known) { t.Error("told of an archive in a closed store") })
 	if !errors.Is(err, bucket.ErrUnavailable) || len(all) != 200 {
 		t.Errorf("KnowAll in a closed store: %v and %d items, want ErrUnavailable and all", err, len(all))
 	}
-	all, err = c.KnowAll(t.Context(), c.Names(t.Context()), noon, func(Item, Known) { t.Error("told of an archive that was not listed") })
+	all, err = c.KnowAll(t.Context(), c.Names(t.Context()), func(Item, Known) { t.Error("told of an archive that was not listed") })
 	if !errors.Is(err, bucket.ErrUnavailable) || all != nil {
 		t.Errorf("KnowAll of a closed store: %v and %d items, want ErrUnavailable and nil", err, len(all))
 	}

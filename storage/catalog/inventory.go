@@ -44,6 +44,20 @@ func (it Item) objects() []bucket.Object {
 	return slices.Concat(out, it.Archives, it.Receipts, it.marks())
 }
 
+// Lacks is how many marks, what people said, other has of the same id in another store, and it lacks.
+func (it Item) Lacks(other Item) (n int) {
+	has := map[string]bool{}
+	for _, obj := range it.marks() {
+		has[obj.Key] = true
+	}
+	for _, obj := range other.marks() {
+		if !has[obj.Key] {
+			n++
+		}
+	}
+	return n
+}
+
 // marks are what people said.
 func (it Item) marks() []bucket.Object {
 	out := slices.Clone(it.Holds)
@@ -112,13 +126,13 @@ type Known struct {
 	Finding  string    // what the newest receipt found wrong; "": nothing
 	Stored   time.Time // when a receipt first gave level stored, since the last failure at it; zero: none
 	Content  time.Time // the same for content
-	Holds    []Hold    // those that last
+	Said     []Hold    // holds and releases, as Catalog.Said tells them
 	Accepted bool
 }
 
 // Know reads the manifest, receipts, holds and accept of an archive, as its item lists them. The
 // error is of a store that does not answer, or bucket.ErrNotExist where the manifest is gone by now.
-func (c *Catalog) Know(ctx context.Context, it Item, now time.Time) (Known, error) {
+func (c *Catalog) Know(ctx context.Context, it Item) (Known, error) {
 	var k Known
 	var err error
 	k.Manifest, err = c.Manifest(ctx, it.ID)
@@ -128,7 +142,7 @@ func (c *Catalog) Know(ctx context.Context, it Item, now time.Time) (Known, erro
 	if err != nil {
 		return k, err
 	}
-	if k.Holds, err = c.holdsOf(ctx, it.ID, it.Holds, now); err != nil {
+	if k.Said, err = c.said(ctx, it.ID, it.Holds); err != nil {
 		return k, err
 	}
 	if it.Accept != nil {

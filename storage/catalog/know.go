@@ -7,7 +7,6 @@ import (
 	"iter"
 	"slices"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,7 +20,7 @@ const readers = 16
 // It calls see for one after the other, in no order; what was removed since it was listed is left
 // out. The first call that the store does not answer ends the reading, and is the error. The items
 // come back newest first; nil: they could not be listed.
-func (c *Catalog) KnowAll(ctx context.Context, items iter.Seq2[Item, error], now time.Time, see func(Item, Known)) ([]Item, error) {
+func (c *Catalog) KnowAll(ctx context.Context, items iter.Seq2[Item, error], see func(Item, Known)) ([]Item, error) {
 	var mu sync.Mutex
 	work, reading := errgroup.WithContext(ctx)
 	work.SetLimit(readers)
@@ -36,7 +35,7 @@ func (c *Catalog) KnowAll(ctx context.Context, items iter.Seq2[Item, error], now
 			continue
 		}
 		work.Go(func() error {
-			k, err := c.Know(reading, it, now)
+			k, err := c.Know(reading, it)
 			if errors.Is(err, bucket.ErrNotExist) { // removed since it was listed
 				return nil
 			}

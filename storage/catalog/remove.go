@@ -27,18 +27,14 @@ type Pruner struct {
 func NewPruner(c *Catalog) Pruner { return Pruner{c, bucket.NewRemover(c.store)} }
 
 // Remove removes an archive and all that belongs to it: its manifest first, so that it is none from
-// then on, whatever comes; unlisted is told, unless it is nil. Just before, hold and manifest are
-// looked at once more: the error wraps ErrHeld, or ErrChanged where the manifest is not the one that
-// was decided on. One that is gone by now is removed already, and its rest left to whoever did that.
+// then on, whatever comes; unlisted is told, unless it is nil. Just before, holds and manifest are
+// looked at once more: the error wraps ErrHeld where a hold lasts at now, by what is said here and,
+// in elsewhere, in other stores; or ErrChanged where the manifest is not the one that was decided on. One that is gone by now is removed already, and its rest left to whoever did that.
 // It returns the bytes that the archive and its documents took; what an error leaves is garbage, for
 // a later run.
-func (p Pruner) Remove(ctx context.Context, it Item, manifestSHA256 string, now time.Time, unlisted func()) (int64, error) {
-	holds, err := p.Holds(ctx, it.ID, now)
-	if err != nil {
-		return 0, err
-	}
-	if len(holds) > 0 {
-		return 0, fmt.Errorf("archive %s in %s: %w: %s", it.ID, p.URL(), ErrHeld, holds[0].Reason)
+func (p Pruner) Remove(ctx context.Context, it Item, manifestSHA256 string, elsewhere []Hold, now time.Time, unlisted func()) (int64, error) {
+	if err := p.free(ctx, it.ID, elsewhere, now); err != nil {
+		return 0, fmt.Errorf("archive %s in %s: %w", it.ID, p.URL(), err)
 	}
 	m, err := p.Manifest(ctx, it.ID)
 	switch {
@@ -58,18 +54,26 @@ func (p Pruner) Remove(ctx context.Context, it Item, manifestSHA256 string, now 
 	return freed + rest, err
 }
 
-// Garbage removes what lies under an id without a manifest, unless a hold lasts at now: ErrHeld, since
+// free is nil where no hold lasts.
+func (p Pruner) free(ctx context.Context, id ID, elsewhere []Hold, now time.Time) error {
+	said, err := p.Said(ctx, id)
+	if err != nil {
+		return err
+	}
+	if holds := Lasting(slices.Concat(said, elsewhere), now); len(holds) > 0 {
+		return fmt.Errorf("%w: %s", ErrHeld, holds[0].Reason)
+	}
+	return nil
+}
+
+// Garbage removes what lies under an id without a manifest, unless a hold lasts, as for Remove: ErrHeld, since
 // somebody wants the archive, whose manifest may come, or come back. Just before, the manifest is
 // asked for by its name, since a list may miss it: where it is there after all, ErrChanged.
-func (p Pruner) Garbage(ctx context.Context, it Item, now time.Time) (int64, error) {
-	holds, err := p.Holds(ctx, it.ID, now)
-	if err != nil {
-		return 0, err
+func (p Pruner) Garbage(ctx context.Context, it Item, elsewhere []Hold, now time.Time) (int64, error) {
+	if err := p.free(ctx, it.ID, elsewhere, now); err != nil {
+		return 0, fmt.Errorf("bytes of %s in %s: %w", it.ID, p.URL(), err)
 	}
-	if len(holds) > 0 {
-		return 0, fmt.Errorf("bytes of %s in %s: %w: %s", it.ID, p.URL(), ErrHeld, holds[0].Reason)
-	}
-	_, err = p.Manifest(ctx, it.ID)
+	_, err := p.Manifest(ctx, it.ID)
 	if !errors.Is(err, bucket.ErrNotExist) {
 		if err == nil || isPassed(err) {
 			err = fmt.Errorf("archive %s in %s has a manifest after all: %w", it.ID, p.URL(), ErrChanged)

@@ -153,8 +153,8 @@ func TestSeededArchivesAreSound(t *testing.T) {
 		t.Fatal(err)
 	}
 	held := 0
-	items, err := cat.KnowAll(t.Context(), cat.Names(t.Context()), now, func(it catalog.Item, k catalog.Known) {
-		held += len(k.Holds)
+	items, err := cat.KnowAll(t.Context(), cat.Names(t.Context()), func(it catalog.Item, k catalog.Known) {
+		held += len(catalog.Lasting(k.Said, now))
 		if k.Fault != nil || k.Verified != catalog.Content || it.Future() {
 			t.Errorf("archive %s: %v, verified %q, future %t", it.ID, k.Fault, k.Verified, it.Future())
 		}
