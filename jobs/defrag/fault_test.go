@@ -78,6 +78,9 @@ func TestACutConnectionIsNoEnd(t *testing.T) {
 			if !strings.Contains(r.log.String(), "defragmentation was not answered") {
 				t.Errorf("nothing was cut:\n%s", r.log)
 			}
+			if n := strings.Count(r.log.String(), "defragmentation goes on in the server"); n != 1 {
+				t.Errorf("told %d times that it goes on, want once:\n%s", n, r.log)
+			}
 		})
 	}
 }

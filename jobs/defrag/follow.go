@@ -58,6 +58,7 @@ type following struct {
 	m       seen
 	began   time.Time
 	refused error // what the call ended in
+	told    bool  // of one that goes on after that
 }
 
 // over says whether the defragmentation has ended, and how.
@@ -67,6 +68,7 @@ func (f *following) over(ctx context.Context) (bool, error) {
 	}
 	now, err := f.s.cluster.Metrics(ctx, f.m.Member)
 	if told := err == nil; !told || now.InDefrag() {
+		f.tell(told)
 		return false, nil // nobody can tell, or it goes on
 	}
 	_, err = statusOf(ctx, f.s.cluster, f.m.Member)
@@ -86,6 +88,15 @@ func (f *following) over(ctx context.Context) (bool, error) {
 		return true, fmt.Errorf("%s: %w: after %s the member knows of none", about(f.m.Member), ErrFailed, patience)
 	}
 	return false, nil
+}
+
+// tell says once of a defragmentation whose call is gone that it goes on: whoever reads the log must
+// not take the lost answer for its end.
+func (f *following) tell(known bool) {
+	if known && f.refused != nil && !f.told {
+		f.told = true
+		f.Log.Warn("defragmentation goes on in the server", "member", f.m.Name, "took", f.Now().Sub(f.began))
+	}
 }
 
 // overBlind goes by what else tells of a defragmentation: the member does not answer meanwhile. A call
