@@ -8,7 +8,7 @@ usage: scripts/soak.sh [PART...]
 
 Runs the long forms of the tests and writes test/soak/SUMMARY.md, one section for each part;
 the sections of parts that did not run stay as they are. Without PART all are run, which takes
-about half an hour on two quiet cores:
+about an hour on two quiet cores:
 
   kills       100 snapshots and 50 restores killed by SIGKILL, in every stage
   flips       100 single-bit flips each in archives, manifests and receipts
@@ -16,6 +16,8 @@ about half an hour on two quiet cores:
   plans       10,000 cases of each property of prune's plan
   stores      200 interleavings of snapshots, prunes, a verify and a copy over two stores, with
               kills and with stores that fail; ETCDSAFE_SOAK_SEED=N repeats the draws of a run
+  defrags     100 runs of defrag over three members under writers, while leadership moves in the
+              pauses; defragmentations of 30 s whose connection is cut, beside a plain loop of etcdctl
   memory      snapshot, verify and restore of 2 GB in 256 MiB; needs a memory cgroup and
               10 GB of disk under $TMPDIR, or under /var/tmp where that is in memory
 
@@ -24,7 +26,7 @@ of those are kept.
 USAGE
 }
 
-parts=(kills flips histories plans stores memory)
+parts=(kills flips histories plans stores defrags memory)
 share=${ETCDSAFE_SOAK:-1}
 
 main() {
@@ -35,7 +37,7 @@ main() {
 	for part in "$@"; do
 		[[ " ${parts[*]} " == *" $part "* ]] || { echo "soak.sh: no part $part" >&2; usage >&2; exit 10; }
 	done
-	ETCDSAFE_TOOLS=$(scripts/tools.sh etcd35 etcd36 etcd37 restic)
+	ETCDSAFE_TOOLS=$(scripts/tools.sh etcd35 etcd36 etcd37 etcd35fail etcd36fail etcd37fail restic)
 	export ETCDSAFE_TOOLS
 	work=$(mktemp -d)
 	local failed=()
@@ -53,14 +55,16 @@ main() {
 kills() { soak kills '^TestKilled'; }
 flips() { soak flips '^TestEveryFlippedBit'; }
 stores() { soak stores '^TestInterleavings|^TestTheThirdStore'; }
+defrags() { soak defrags '^TestDefragsHurtNobody$|^TestACutDefragmentationIsWaitedFor$' -parallel 3; }
 memory() { soak memory '^TestJobsFit'; }
 
-# soak PART TESTS: the tests write their figures to files that begin with the part's name.
+# soak PART TESTS ARGS...: the tests write their figures to files that begin with the part's name.
 soak() {
 	local part=$1 tests=$2 status=passed began=$SECONDS
+	shift 2
 	mkdir "$work/$part"
 	ETCDSAFE_SOAK=$share ETCDSAFE_SOAK_SUMMARY=$work/$part \
-		run "$part" ./test/soak -run "$tests" || status=FAILED
+		run "$part" ./test/soak -run "$tests" "$@" || status=FAILED
 	awk 'FNR == 1 && NR > 1 { print "" } 1' "$work/$part/"*.md >"$work/$part.figures" 2>/dev/null || true
 	[[ -s $work/$part.figures ]] || { status=FAILED; echo 'No figures.' >"$work/$part.figures"; }
 	keep "$part" "$status" $((SECONDS - began))

@@ -38,17 +38,7 @@ type rig struct {
 // newRig starts and fills an etcd and makes keys and folders.
 func newRig(t *testing.T, fill ...string) *rig {
 	t.Helper()
-	if err := noteSources(); err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{t: t, dir: diskFolder(t), canary: []byte("etcdsafe-canary-" + rand.Text() + rand.Text())}
-	for name, path := range map[string]*string{"store": &r.store, "spool": &r.spool, "tmp": &r.tmp, "cwd": &r.cwd} {
-		*path = filepath.Join(r.dir, name)
-		if err := os.Mkdir(*path, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	r.keygen()
+	r := newUser(t)
 	r.cluster = etcdtest.Start(t, etcdtest.Options{Version: version, QuotaBytes: 8 << 30})
 	r.putCanary("/registry/canary/before")
 	began := time.Now()
@@ -60,6 +50,23 @@ func newRig(t *testing.T, fill ...string) *rig {
 	}
 	r.putCanary("/registry/canary/after")
 	t.Logf("filled in %v: %s", time.Since(began).Round(time.Second), bytes.TrimSpace(out))
+	return r
+}
+
+// newUser makes keys and folders, of a user without an etcd.
+func newUser(t *testing.T) *rig {
+	t.Helper()
+	if err := noteSources(); err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, dir: diskFolder(t), canary: []byte("etcdsafe-canary-" + rand.Text() + rand.Text())}
+	for name, path := range map[string]*string{"store": &r.store, "spool": &r.spool, "tmp": &r.tmp, "cwd": &r.cwd} {
+		*path = filepath.Join(r.dir, name)
+		if err := os.Mkdir(*path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.keygen()
 	return r
 }
 

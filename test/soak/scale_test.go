@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // scale is how much of everything a run does.
@@ -16,15 +17,21 @@ type scale struct {
 	killBytes                   string // of the database, so large that each stage lasts
 	flips                       int    // in each kind of object
 	interleavings               int
-	memoryBytes                 string // of the database
+	defrags, noSpacePairs       int
+	noSpaceAtOnce, lockStarts   int
+	cutDefrag                   time.Duration // of the defragmentation whose connection is cut
+	memoryBytes                 string        // of the database
 	memoryLimit                 int64
 }
 
 // The three sizes: what the issue asks for; go test; go test -short.
 var (
-	whole = scale{snapshotKills: 100, restoreKills: 50, hitsEach: 5, killBytes: "64Mi", flips: 100, interleavings: 200, memoryBytes: "2Gi", memoryLimit: 256 << 20}
-	part  = scale{snapshotKills: 12, restoreKills: 10, hitsEach: 1, killBytes: "64Mi", flips: 10, interleavings: 8, memoryBytes: "200Mi", memoryLimit: 128 << 20}
-	short = scale{snapshotKills: 4, restoreKills: 3, hitsEach: 0, killBytes: "24Mi", flips: 3, interleavings: 3, memoryBytes: "64Mi", memoryLimit: 96 << 20}
+	whole = scale{snapshotKills: 100, restoreKills: 50, hitsEach: 5, killBytes: "64Mi", flips: 100, interleavings: 200, defrags: 100, noSpacePairs: 20, noSpaceAtOnce: 20, lockStarts: 100, cutDefrag: 30 * time.Second,
+		memoryBytes: "2Gi", memoryLimit: 256 << 20}
+	part = scale{snapshotKills: 12, restoreKills: 10, hitsEach: 1, killBytes: "64Mi", flips: 10, interleavings: 8, defrags: 6, noSpacePairs: 3, noSpaceAtOnce: 6, lockStarts: 10, cutDefrag: 10 * time.Second,
+		memoryBytes: "200Mi", memoryLimit: 128 << 20}
+	short = scale{snapshotKills: 4, restoreKills: 3, hitsEach: 0, killBytes: "24Mi", flips: 3, interleavings: 3, defrags: 3, noSpacePairs: 1, lockStarts: 5, cutDefrag: 6 * time.Second,
+		memoryBytes: "64Mi", memoryLimit: 96 << 20}
 )
 
 // scaleOf goes by ETCDSAFE_SOAK: 1 is the whole, and 0.2 a fifth of its counts, on the same
@@ -44,7 +51,7 @@ func scaleOf(t *testing.T) scale {
 		t.Fatalf("ETCDSAFE_SOAK is %q, want a number above 0 and up to 1", text)
 	}
 	s := whole
-	for _, n := range []*int{&s.snapshotKills, &s.restoreKills, &s.flips, &s.interleavings} {
+	for _, n := range []*int{&s.snapshotKills, &s.restoreKills, &s.flips, &s.interleavings, &s.defrags, &s.noSpacePairs, &s.noSpaceAtOnce, &s.lockStarts} {
 		*n = int(math.Ceil(float64(*n) * share))
 	}
 	s.hitsEach = int(float64(s.hitsEach) * share)
