@@ -18,6 +18,10 @@ about an hour on two quiet cores:
               kills and with stores that fail; ETCDSAFE_SOAK_SEED=N repeats the draws of a run
   defrags     100 runs of defrag over three members under writers, while leadership moves in the
               pauses; defragmentations of 30 s whose connection is cut, beside a plain loop of etcdctl
+  nospace     20 pairs of defrag --disarm on clusters without space, the second begun anywhere in the
+              first, and 20 such runs at once
+  locks       100 times two snapshots and two defrags begun at once; a defrag that stands still for
+              longer than its lease; a snapshot that hangs and renews its lock
   memory      snapshot, verify and restore of 2 GB in 256 MiB; needs a memory cgroup and
               10 GB of disk under $TMPDIR, or under /var/tmp where that is in memory
 
@@ -26,7 +30,7 @@ of those are kept.
 USAGE
 }
 
-parts=(kills flips histories plans stores defrags memory)
+parts=(kills flips histories plans stores defrags nospace locks memory)
 share=${ETCDSAFE_SOAK:-1}
 
 main() {
@@ -56,6 +60,8 @@ kills() { soak kills '^TestKilled'; }
 flips() { soak flips '^TestEveryFlippedBit'; }
 stores() { soak stores '^TestInterleavings|^TestTheThirdStore'; }
 defrags() { soak defrags '^TestDefragsHurtNobody$|^TestACutDefragmentationIsWaitedFor$' -parallel 3; }
+nospace() { soak nospace '^TestNoSpaceRunsNeverMeet$' -parallel 8; } # they mostly wait
+locks() { soak locks '^TestOneHolderOfManyStarts$|^TestAStoppedDefrag|^TestAHungSnapshot' -parallel 3; }
 memory() { soak memory '^TestJobsFit'; }
 
 # soak PART TESTS ARGS...: the tests write their figures to files that begin with the part's name.

@@ -40,7 +40,6 @@ func TestACutDefragmentationIsWaitedFor(t *testing.T) {
 			})
 		}
 	})
-	sum.add("")
 	for _, pair := range lines {
 		for _, line := range pair {
 			if line != "" {
