@@ -59,7 +59,7 @@ main() {
 kills() { soak kills '^TestKilled'; }
 flips() { soak flips '^TestEveryFlippedBit'; }
 stores() { soak stores '^TestInterleavings|^TestTheThirdStore'; }
-defrags() { soak defrags '^TestDefragsHurtNobody$|^TestACutDefragmentationIsWaitedFor$' -parallel 3; }
+defrags() { soak defrags '^TestDefragsHurtNobody$|^TestACutDefragmentationIsWaitedFor$' -parallel 9; } # the second mostly waits
 nospace() { soak nospace '^TestNoSpaceRunsNeverMeet$' -parallel 8; } # they mostly wait
 locks() { soak locks '^TestOneHolderOfManyStarts$|^TestAStoppedDefrag|^TestAHungSnapshot' -parallel 3; }
 memory() { soak memory '^TestJobsFit'; }

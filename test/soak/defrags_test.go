@@ -36,8 +36,8 @@ func TestDefragsHurtNobody(t *testing.T) {
 			})
 		}
 	})
-	sum.add("| etcd | runs | defragmentations | leadership moved in a pause, by the test | by the runs | writes | failed: at the member at work | in flight at a move | elsewhere | the same of bare moves: moves | writes | failed in flight | elsewhere |")
-	sum.add("|---|" + strings.Repeat("---:|", 12))
+	sum.add("| etcd | runs | defragmentations | writes | failed at the member at work | leadership moved in pauses by the test | writes failed meanwhile | moved by the run | failed meanwhile | failed elsewhere | bare moves, alone | writes | failed meanwhile | failed elsewhere |")
+	sum.add("|---|" + strings.Repeat("---:|", 13))
 	for _, d := range all {
 		if d != nil {
 			sum.add(d.row())
@@ -60,12 +60,19 @@ type defrags struct {
 	writers *writers
 	rnd     *rand.Rand
 
-	runs, works, moved, looks int
-	under, bare               tally
+	runs, works, looks int
+	mine               []spell // changes of leadership that the test asked for
+	under, bare        tally
 }
 
 // tally is what became of writes.
-type tally struct{ moves, writes, atWork, atMove, elsewhere int }
+type tally struct {
+	writes, atWork, elsewhere int
+	moved, atMove             int // leadership, by the test, and writes that failed meanwhile
+	ledAway, atLedAway        int // the same, by a run
+}
+
+func (a tally) moves() int { return a.moved + a.ledAway }
 
 func newDefrags(t *testing.T, version string) *defrags {
 	t.Helper()
@@ -89,7 +96,7 @@ func (d *defrags) repeat(runs int) {
 			return
 		}
 	}
-	d.moveAlone(d.under.moves)
+	d.moveAlone(d.under.moves())
 }
 
 // one is a run, and all that must hold of it.
@@ -115,14 +122,13 @@ func (d *defrags) one() {
 	d.runs++
 	d.works += len(h.works)
 	d.looks += seen.looks
-	d.under.moves += len(h.moves)
 	compact(d.t, d.client)
 	if d.t.Failed() {
 		d.t.Logf("run %d, works %v, leads %v, moves %v\n%s", d.runs, h.works, h.leads, h.moves, run)
 	}
 }
 
-// disturb moves leadership in most of a run's pauses, so early that this ends with the pause.
+// disturb moves leadership in most of a run's pauses of two seconds, so early that this is over when they are.
 func (d *defrags) disturb(run *live) {
 	d.t.Helper()
 	for pauses := 0; !run.over(); {
@@ -132,9 +138,8 @@ func (d *defrags) disturb(run *live) {
 		}
 		pauses++
 		if d.rnd.IntN(4) > 0 {
-			rest(d.t, time.Duration(d.rnd.Int64N(int64(1500*time.Millisecond))))
+			rest(d.t, time.Duration(d.rnd.Int64N(int64(time.Second))))
 			d.move()
-			d.moved++
 		}
 	}
 }
@@ -142,8 +147,14 @@ func (d *defrags) disturb(run *live) {
 // move lets another member lead.
 func (d *defrags) move() {
 	d.t.Helper()
-	n := len(d.c.Members)
+	n, from := len(d.c.Members), time.Now()
 	d.c.MoveLeader(d.t, (d.c.Leader(d.t)+1+d.rnd.IntN(n-1))%n)
+	d.mine = append(d.mine, spell{from: from, to: time.Now()})
+}
+
+// isMine says whether the test asked for a change of leadership.
+func (d *defrags) isMine(move spell) bool {
+	return slices.ContainsFunc(d.mine, func(s spell) bool { return s.meets(move.from, move.from) })
 }
 
 // judge says whether members worked one at a time, and none that led.
@@ -171,6 +182,15 @@ func (d *defrags) judge(h history, seen figures) {
 // blame settles for each write that failed why it did.
 func (d *defrags) blame(sum *tally, writes []write, h history) {
 	d.t.Helper()
+	var mine, others []spell
+	for _, move := range h.moves {
+		if d.isMine(move) {
+			mine = append(mine, move)
+		} else {
+			others = append(others, move)
+		}
+	}
+	sum.moved, sum.ledAway = sum.moved+len(mine), sum.ledAway+len(others)
 	for _, w := range writes {
 		sum.writes++
 		meets := func(s spell) bool { return s.meets(w.sent, w.done) }
@@ -178,8 +198,10 @@ func (d *defrags) blame(sum *tally, writes []write, h history) {
 		case w.err == nil:
 		case slices.ContainsFunc(h.works, func(s spell) bool { return s.member == w.member && meets(s) }):
 			sum.atWork++
-		case slices.ContainsFunc(h.moves, meets):
+		case slices.ContainsFunc(mine, meets):
 			sum.atMove++
+		case slices.ContainsFunc(others, meets):
+			sum.atLedAway++
 		default:
 			sum.elsewhere++
 			d.t.Errorf("a write to m%d from %s to %s failed, with no defragmentation there and no move of leadership: %v", w.member, w.sent, w.done, w.err)
@@ -222,6 +244,8 @@ func (d *defrags) wantLock(changes []lockChange, heard func(int64) time.Time, wr
 func (d *defrags) moveAlone(times int) {
 	d.t.Helper()
 	began := time.Now()
+	stop := watchFigures(d.t, d.c) // the same load
+	defer stop()
 	d.writers.take()
 	for range times {
 		d.move()
@@ -231,12 +255,12 @@ func (d *defrags) moveAlone(times int) {
 	h := historyOf(d.t, d.c, began)
 	h.works = nil // the last run's may have ended just now
 	d.blame(&d.bare, d.writers.take(), h)
-	d.bare.moves = len(h.moves)
 }
 
 func (d *defrags) row() string {
-	return fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d |", d.version, d.runs, d.works, d.moved, d.under.moves-d.moved,
-		d.under.writes, d.under.atWork, d.under.atMove, d.under.elsewhere, d.bare.moves, d.bare.writes, d.bare.atMove, d.bare.elsewhere)
+	u, b := d.under, d.bare
+	return fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d |", d.version, d.runs, d.works, u.writes, u.atWork,
+		u.moved, u.atMove, u.ledAway, u.atLedAway, u.elsewhere, b.moves(), b.writes, b.atMove+b.atLedAway, b.elsewhere)
 }
 
 func looksOf(all []*defrags) (n int) {
