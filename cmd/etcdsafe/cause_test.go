@@ -47,6 +47,7 @@ func (u *user) inProcess(ctx context.Context, clock time.Duration, args ...strin
 	code := run(ctx, process{
 		args: args, env: u.env, stdout: &stdout, stderr: &stderr,
 		now: func() time.Time { return time.Now().Add(clock) }, random: rand.Reader, readFile: os.ReadFile,
+		lease: u.lease,
 	})
 	return result{args: args, code: code, stdout: stdout.String(), stderr: stderr.String()}
 }

@@ -69,7 +69,7 @@ func (c *cli) isOnePod(*settings.Settings) error {
 func (c *cli) defrag(ctx context.Context, log *slog.Logger, _ jobs.Progress) (outcome, error) {
 	s := c.set
 	d := &s.Defrag
-	cfg := defrag.Config{Cluster: s.Cluster.Get(), Sustain: d.Sustain.Get(), CoolDown: d.CoolDown.Get(), Wait: d.Wait.Get(), GiveUp: d.GiveUp.Get(), MaxBlock: d.MaxBlock.Get(),
+	cfg := defrag.Config{Cluster: s.Cluster.Get(), Sustain: d.Sustain.Get(), CoolDown: d.CoolDown.Get(), Wait: d.Wait.Get(), Watch: c.watch, GiveUp: d.GiveUp.Get(), MaxBlock: d.MaxBlock.Get(),
 		MoveLeader: d.MoveLeader.Get(), AllowSingle: d.AllowSingle.Get(), Force: d.Force.Get(), BlindOK: d.Metrics.Get() == "optional", Member: d.Member.Get(),
 		MaxMembers: int(d.MaxMembers.Get()), CompactKeep: -1, Disarm: d.Disarm.Get(), Quota: int64(s.Quota.Quota.Get()), Policy: c.lockPolicy(), DryRun: s.DryRun.Get(), Now: c.now, Log: log}
 	if d.CompactKeep.IsSet() {

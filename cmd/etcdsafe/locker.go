@@ -17,7 +17,7 @@ import (
 
 // locker is where the lock of the cluster lies.
 func (c *cli) locker(cfg etcd.Config) (lock.Locker, error) {
-	s, o := c.set, lock.Options{Now: c.now}
+	s, o := c.set, lock.Options{Lease: c.lease, Now: c.now}
 	switch s.Lock.Lock.Get() {
 	case lock.KindNone:
 		return lock.None(), nil

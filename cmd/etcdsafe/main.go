@@ -35,6 +35,7 @@ func main() {
 	code := run(ctx, process{
 		args: os.Args[1:], env: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		now: time.Now, random: rand.Reader, readFile: os.ReadFile,
+		lease: orUsual(testLease), watch: orUsual(testWatch),
 	})
 	stop()
 	os.Exit(code)

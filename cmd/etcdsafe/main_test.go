@@ -24,7 +24,10 @@ func TestMain(m *testing.M) {
 		hurry()
 		main()
 	}
-	testscript.Main(m, map[string]func(){"etcdsafe": main})
+	testscript.Main(m, map[string]func(){"etcdsafe": func() {
+		testLease = os.Getenv("TEST_LEASE")
+		main()
+	}})
 }
 
 // inHurry keeps the race detector from sleeping a second at the end of each process.

@@ -23,6 +23,7 @@ type process struct {
 	stdout, stderr io.Writer
 	now            func() time.Time
 	random         io.Reader
+	lease, watch   time.Duration // 0: the usual
 	readFile       func(string) ([]byte, error)
 }
 

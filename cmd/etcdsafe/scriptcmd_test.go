@@ -43,7 +43,7 @@ func scriptOf(ts *testscript.TestScript) *script { return ts.Value(scriptKey{}).
 //	put PREFIX N [BYTES]       writes PREFIX0 = value-0 and so on to the etcd started last
 //	down N                     kills a member of the etcd started last, counted from 0
 //	hold-lock JOB [AGE [POD]]  a run of JOB takes the lock of the etcd started last, AGE ago
-//	release-lock [WAIT]        and releases it, after WAIT in the background
+//	release-lock [WAIT]        and releases it, after WAIT in the background; TEST_LEASE is its lease as etcdsafe sees it
 //	alarm KIND                 raises an alarm of the etcd started last, e.g. CORRUPT
 //	[!] json FILE PATH [RE]    the value at a.b.0 must be there, and match RE as a whole
 //	setenv NAME FILE PATH      sets a variable to that value

@@ -27,6 +27,7 @@ type user struct {
 	dir   string
 	env   []string
 	heard *transcript
+	lease time.Duration // of locks that inProcess takes or waits for; 0: the usual
 }
 
 // transcript is all that programs printed.
