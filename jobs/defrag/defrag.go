@@ -59,6 +59,8 @@ type Config struct {
 	DryRun bool
 	Now    func() time.Time
 	Log    *slog.Logger
+
+	pace pace // users' where 0; tests have less time
 }
 
 // Report is what a run found and did.
@@ -103,6 +105,7 @@ type MemberReport struct {
 func Run(ctx context.Context, c Config) (Report, error) {
 	r := &run{Config: c, keys: etcd.NewKeys(c.Etcd), own: map[uint64]int64{}, pause: pause, jitter: jitter,
 		report: Report{Members: []MemberReport{}, Report: jobs.Report{Job: "defrag", Cluster: c.Cluster, DryRun: c.DryRun, Started: c.Now().UTC()}}}
+	r.pace = r.pace.orUsers()
 	if r.Samples == nil {
 		r.Samples = &Samples{}
 	}

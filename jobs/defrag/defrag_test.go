@@ -149,6 +149,8 @@ func TestASickClusterIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, etcdtest.Options{Members: 3})
 	r.fragment(5)
+	patient := r.Etcd.Timeout
+	r.Etcd.Timeout = time.Second
 	r.c.Members[1].Pause(t)
 	report, err := r.run()
 	if !errors.Is(err, ErrUnhealthy) || !strings.Contains(err.Error(), "m1") || len(report.Members) != 3 {
@@ -161,6 +163,7 @@ func TestASickClusterIsLeftAlone(t *testing.T) {
 	r.c.Members[1].Resume(t)
 	r.c.Members[2].Resume(t)
 	r.c.WaitHealthy(t)
+	r.Etcd.Timeout = patient
 	if n := len(r.spells()); n > 0 {
 		t.Errorf("%d defragmentations, want none", n)
 	}

@@ -47,7 +47,7 @@ func (r *run) each(ctx context.Context) error {
 }
 
 // rest waits between two members, for Wait and until the cluster is well again, which may take a
-// while: a member that restarted replays its log.
+// while: a member that restarted replays its log. What no wait mends, as an alarm CORRUPT, ends it at once.
 func (r *run) rest(ctx context.Context) error {
 	r.Log.Info("pause", "reason", "between two members", "took", r.Wait)
 	if err := r.pause(ctx, r.Wait); err != nil {
@@ -55,22 +55,16 @@ func (r *run) rest(ctx context.Context) error {
 	}
 	for began := r.Now(); ; {
 		_, err := r.wellScene(ctx)
-		if err == nil || ctx.Err() != nil || r.Now().Sub(began) > restLonger {
+		mends := errors.Is(err, ErrUnhealthy) || errors.Is(err, etcd.ErrUnavailable)
+		if !mends || ctx.Err() != nil || r.Now().Sub(began) > r.pace.recover {
 			return err
 		}
 		r.Log.Warn("cluster is not well", "err", err)
-		if err := r.pause(ctx, lookEvery); err != nil {
+		if err := r.pause(ctx, r.pace.unwell); err != nil {
 			return err
 		}
 	}
 }
-
-// restLonger is how long a cluster may take to be well again, beyond Wait; lookEvery is how often it is
-// looked at: some five requests of each member, of which 50 a minute would be too many.
-const (
-	restLonger = 5 * time.Minute
-	lookEvery  = 10 * time.Second
-)
 
 // next is the member whose turn it is: the first follower on the list, and the leader when there is no
 // other, after leadership moved away from it; s is then the scene after that. nil: the list changed.

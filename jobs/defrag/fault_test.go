@@ -60,7 +60,7 @@ func TestACutConnectionIsNoEnd(t *testing.T) {
 			r := newRig(t, etcdtest.Options{Version: version, Members: 3, Failpoints: true, Proxied: true})
 			r.fragment(5)
 			first := r.followers()[0]
-			r.slow(8*time.Second, first)
+			r.slow(5*time.Second, first)
 			wait := r.whenBegun(first, func() {
 				time.Sleep(time.Second)
 				r.c.Members[first].Proxy.CutAfter(0, etcdtest.RST)
@@ -242,14 +242,13 @@ func TestQuorumLostInThePauseEndsTheRun(t *testing.T) {
 	r := newRig(t, etcdtest.Options{Members: 3})
 	r.fragment(2)
 	r.Wait = 2 * time.Second
-	ctx, stop := context.WithTimeoutCause(t.Context(), 40*time.Second, errors.New("the job's deadline"))
-	defer stop()
+	r.Etcd.Timeout, r.pace.recover = time.Second, time.Second
 	order := r.followers()
 	wait := r.afterTheFirst(func() {
 		r.c.Members[order[1]].Pause(t)
 		r.c.Members[order[0]].Pause(t)
 	})
-	report, err := r.runWith(ctx)
+	report, err := r.run()
 	wait()
 	r.c.Members[order[0]].Resume(t)
 	r.c.Members[order[1]].Resume(t)
@@ -371,7 +370,7 @@ func TestObjections(t *testing.T) {
 	}
 }
 
-// TestCorruptInThePauseEndsTheRun: the alarm is asked for before each member.
+// TestCorruptInThePauseEndsTheRun, at once: no wait mends it.
 func TestCorruptInThePauseEndsTheRun(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, etcdtest.Options{Members: 3})
@@ -380,10 +379,11 @@ func TestCorruptInThePauseEndsTheRun(t *testing.T) {
 	wait := r.afterTheFirst(func() {
 		r.corruptAlarm()
 	})
+	began := time.Now()
 	report, err := r.run()
 	wait()
-	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "CORRUPT") || len(r.spells()) != 1 {
-		t.Errorf("Run = %v, %+v", err, report)
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "CORRUPT") || len(r.spells()) != 1 || time.Since(began) > time.Minute {
+		t.Errorf("Run = %v after %s, %+v", err, time.Since(began), report)
 	}
 }
 

@@ -10,12 +10,6 @@ import (
 	"github.com/etcdsafe/etcdsafe/jobs/etcd"
 )
 
-// followEvery is how often a member in defragmentation is asked for its metrics: 30 requests a minute.
-const followEvery = 2 * time.Second
-
-// patience is how long a call may be open while the member knows of none: it never arrived.
-const patience = 30 * time.Second
-
 // follow asks for the defragmentation and returns when it is over. An error wraps ErrFailed where the
 // member tells that it is over and did not end well, and ErrRunning where it goes on or nobody can
 // tell: after GiveUp, and where ctx ends, whose cause is then wrapped as well. Neither the call's
@@ -28,7 +22,7 @@ func (r *run) follow(ctx context.Context, s scene, m seen, conn *etcd.Conn) erro
 
 	giveUp := time.NewTimer(r.GiveUp)
 	defer giveUp.Stop()
-	tick := time.NewTicker(followEvery)
+	tick := time.NewTicker(r.pace.follow)
 	defer tick.Stop()
 	f := following{run: r, s: s, m: m, began: r.Now()}
 	for {
@@ -84,8 +78,8 @@ func (f *following) over(ctx context.Context) (bool, error) {
 		return true, fmt.Errorf("%s was not defragmented: %w", about(f.m.Member), f.refused) // etcd said no
 	case f.refused != nil:
 		return true, fmt.Errorf("%s: %w: %w", about(f.m.Member), ErrFailed, f.refused)
-	case waited > patience:
-		return true, fmt.Errorf("%s: %w: after %s the member knows of none", about(f.m.Member), ErrFailed, patience)
+	case waited > f.pace.patience:
+		return true, fmt.Errorf("%s: %w: after %s the member knows of none", about(f.m.Member), ErrFailed, f.pace.patience)
 	}
 	return false, nil
 }

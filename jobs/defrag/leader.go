@@ -35,7 +35,7 @@ func (r *run) leadAway(ctx context.Context, s scene, leader seen) (scene, error)
 		if r.Now().Sub(began) > moveTime {
 			return s, fmt.Errorf("%w: leadership did not move to %s within %s", ErrUnhealthy, about(to.Member), moveTime)
 		}
-		if err := r.pause(ctx, time.Second); err != nil {
+		if err := r.pause(ctx, r.pace.again); err != nil {
 			return s, err
 		}
 	}

@@ -41,16 +41,13 @@ func (r *run) compact(ctx context.Context, s scene) error {
 }
 
 // settleTime is how long pages of a compaction may go on to be freed on members that did not answer
-// for it; settleEvery is the time between two looks.
-const (
-	settleTime  = 2 * time.Minute
-	settleEvery = 3 * time.Second
-)
+// for it.
+const settleTime = 2 * time.Minute
 
 // settle waits until no voter's bytes in use fall any more, from one look to the next.
 func (r *run) settle(ctx context.Context, s scene) error {
 	for began := r.Now(); r.Now().Sub(began) < settleTime; {
-		if err := r.pause(ctx, settleEvery); err != nil {
+		if err := r.pause(ctx, r.pace.settle); err != nil {
 			return err
 		}
 		now, err := r.look(ctx)

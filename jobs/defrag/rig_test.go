@@ -3,9 +3,11 @@ package defrag
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"iter"
 	"log/slog"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,7 +25,21 @@ import (
 	"github.com/etcdsafe/etcdsafe/jobs/lock"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// sideBySide is how many tests run at once, unless told: they mostly wait for members at work and for pauses.
+const sideBySide = "6"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	told := false
+	flag.Visit(func(f *flag.Flag) { told = told || f.Name == "test.parallel" })
+	if !told {
+		if err := flag.Set("test.parallel", sideBySide); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // always is a rule that says yes of whatever has a free page.
 const always = "dbSizeFree > 0"
@@ -47,10 +63,11 @@ func newRig(t *testing.T, o etcdtest.Options) *rig {
 	if o.Auth {
 		cfg.User, cfg.Password = etcdtest.RootUser, etcdtest.RootPassword
 	}
-	r.Config = Config{Cluster: "test", Etcd: cfg, Rule: compile(t, always), Wait: time.Second, Watch: 6 * time.Second, GiveUp: 2 * time.Minute, MoveLeader: true, CompactKeep: -1,
+	r.Config = Config{Cluster: "test", Etcd: cfg, Rule: compile(t, always), Wait: time.Second, Watch: 3 * time.Second, GiveUp: 2 * time.Minute, MoveLeader: true, CompactKeep: -1,
 		Lock: lock.Etcd(cfg, lock.Options{Lease: 10 * time.Second}), Policy: lock.Policy{IfLocked: lock.Fail, MaxAge: time.Hour},
 		Claim: lock.Claim{Holder: fmt.Sprintf("%s-%d", t.Name(), time.Now().UnixNano()), Job: "defrag", Cluster: "test", Host: "here"},
-		Now:   time.Now, Log: slog.New(slog.NewTextHandler(r.log, nil))}
+		Now:   time.Now, Log: slog.New(slog.NewTextHandler(r.log, nil)),
+		pace: pace{again: 300 * time.Millisecond, unwell: time.Second, settle: time.Second, follow: 500 * time.Millisecond}}
 	return r
 }
 

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/etcdsafe/etcdsafe/jobs/etcd"
 )
@@ -148,7 +147,7 @@ func (r *run) wellScene(ctx context.Context) (scene, error) {
 			r.tellOf(s)
 			return s, fmt.Errorf("%w: %s", ErrUnhealthy, strings.Join(ills, "; "))
 		}
-		if err := r.pause(ctx, time.Second); err != nil {
+		if err := r.pause(ctx, r.pace.again); err != nil {
 			return s, err
 		}
 	}

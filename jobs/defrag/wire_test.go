@@ -12,13 +12,13 @@ import (
 	"github.com/etcdsafe/etcdsafe/jobs/lock"
 )
 
-// TestALoginThatExpiresInALongCall: tokens live for a second, the call for eight.
+// TestALoginThatExpiresInALongCall: tokens live for a second, the call for four.
 func TestALoginThatExpiresInALongCall(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, etcdtest.Options{Members: 3, Auth: true, Failpoints: true, Args: []string{"--auth-token-ttl=1"}})
 	r.fragment(2)
-	r.slow(8*time.Second, r.followers()[0])
-	r.Wait = 3 * time.Second
+	r.slow(4*time.Second, r.followers()[0])
+	r.Wait = 2 * time.Second
 	report := r.must()
 	if got := verdicts(report); got != "m0 defragmented, m1 defragmented, m2 defragmented" || len(r.oneAtATime()) != 3 {
 		t.Errorf("verdicts: %s", got)
@@ -31,7 +31,7 @@ func TestAProxyThatClosesIdleConnections(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, etcdtest.Options{Members: 3, Failpoints: true})
 	r.fragment(2)
-	r.slow(8*time.Second, r.followers()[0])
+	r.slow(4*time.Second, r.followers()[0])
 	r.Etcd.Endpoints = nil
 	for _, m := range r.c.Members {
 		r.Etcd.Endpoints = append(r.Etcd.Endpoints, closesIdle(t, strings.TrimPrefix(m.ListenURL, "http://"), 1500*time.Millisecond))
