@@ -29,6 +29,9 @@ func TestDefragsHurtNobody(t *testing.T) {
 	t.Run("on", func(t *testing.T) {
 		for i, version := range etcdtest.Versions {
 			runs := (size.defrags + i) / len(etcdtest.Versions)
+			if runs == 0 {
+				continue
+			}
 			t.Run(version, func(t *testing.T) {
 				t.Parallel()
 				all[i] = newDefrags(t, version)

@@ -14,9 +14,6 @@ import (
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/etcdtest"
 )
 
-// lease is how long the binary's claim outlives its holder.
-const lease = time.Minute
-
 // headStart is how much earlier than a snapshot a defrag begins, at most: a snapshot takes the lock at once, a
 // defrag when it has looked at the cluster.
 const headStart = 500 * time.Millisecond
@@ -141,7 +138,7 @@ func stoppedDefrag(t *testing.T, other bool) string {
 	run.until(`"msg":"pause"`)
 	run.stand()
 	began := time.Now()
-	waitFor(t, "end of the lease", 2*lease, func() bool { return lockOf(t, client) == 0 })
+	waitFor(t, "end of the lease", 2*programs.lease, func() bool { return lockOf(t, client) == 0 })
 	whose := "nobody held the lock by then"
 	if other {
 		hung := u.start(t, u.hanging(silent(t))...)
@@ -149,12 +146,12 @@ func stoppedDefrag(t *testing.T, other bool) string {
 		defer hung.end()
 		whose = "another held the lock by then"
 	}
-	rest(t, time.Until(began.Add(lease+5*time.Second)))
+	rest(t, time.Until(began.Add(programs.lease+programs.lease/12)))
 	stood := time.Since(began)
 	run.goOn()
 	code, r := run.wait()
 	h := historyOf(t, u.cluster, run.began)
-	if code != 1 || r.with("defragmented") != 1 || len(h.works) != 1 || !strings.Contains(r.Error, lockKey) || stood < lease {
+	if code != 1 || r.with("defragmented") != 1 || len(h.works) != 1 || !strings.Contains(r.Error, lockKey) || stood < programs.lease {
 		t.Errorf("stopped for %s, defrag exits with %d after %+v\n%s", stood, code, h.works, run)
 	}
 	return fmt.Sprintf("A defrag stopped in its pause for %s and continued, %s: exit %d, 1 of 3 members defragmented, by the servers' logs too. It said: %s",
@@ -255,7 +252,7 @@ func TestAHungSnapshotTurnsOthersTo11(t *testing.T) {
 		}
 	}
 	stuck := time.Since(began)
-	if now := lockOf(t, client); now != taken || stuck < lease+lease/5 || hung.over() {
+	if now := lockOf(t, client); now != taken || stuck < programs.lease+programs.lease/5 || hung.over() {
 		t.Errorf("after %s the lock was created at %d, at first at %d: it was not renewed", stuck, now, taken)
 	}
 	hung.end()

@@ -5,33 +5,43 @@
 //
 //	test/data/fill ─▶ real etcd ─▶ etcdsafe as a process, killed or confined ─▶ what it left
 //
-// `go test` runs a short form; scripts/soak.sh runs the whole and keeps the figures in
+// `go test` runs a short form, with a lease of 10 s instead of 60; scripts/soak.sh runs the whole and keeps the figures in
 // SUMMARY.md. The package never calls the product's jobs: it sees what a user sees, and the
 // store's folder.
 package soak
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 )
 
-// programs are the paths of the binaries under test; TestMain sets them and nobody else.
-var programs struct{ etcdsafe, fill string }
+// programs are the binaries under test; TestMain sets them and nobody else.
+var programs = struct {
+	etcdsafe, fill string        // their paths
+	lease          time.Duration // how long a claim outlives its holder
+	watch          time.Duration // for how long, beyond its pause, a run without a lock watches members
+}{lease: time.Minute, watch: 30 * time.Second}
+
+// sideBySide is how many of the tests that mostly wait run at once, unless told. All others run alone.
+const sideBySide = "8"
 
 // TestMain builds the binaries once, and makes this process the parent of orphans: the children
 // of what it kills, whose end it wants to see.
 func TestMain(m *testing.M) {
+	flag.Parse()
 	dir, err := os.MkdirTemp("", "etcdsafe-soak-bin-")
 	if err == nil {
-		err = errors.Join(build(dir), unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+		err = errors.Join(waitTogether(), build(dir), unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -46,9 +56,24 @@ func TestMain(m *testing.M) {
 	}))
 }
 
+func waitTogether() error {
+	told := false
+	flag.Visit(func(f *flag.Flag) { told = told || f.Name == "test.parallel" })
+	if told {
+		return nil
+	}
+	return flag.Set("test.parallel", sideBySide)
+}
+
+// build makes the binary that users have, and for a short form one that waits for less.
 func build(dir string) error {
 	const module = "github.com/etcdsafe/etcdsafe/"
-	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", dir+"/", module+"cmd/etcdsafe", module+"test/data/fill")
+	link := "-s -w"
+	if _, long := os.LookupEnv("ETCDSAFE_SOAK"); !long {
+		programs.lease, programs.watch = 10*time.Second, 4*time.Second
+		link += fmt.Sprintf(" -X main.testLease=%s -X main.testWatch=%s", programs.lease, programs.watch)
+	}
+	cmd := exec.Command("go", "build", "-ldflags="+link, "-o", dir+"/", module+"cmd/etcdsafe", module+"test/data/fill")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the binaries: %w\n%s", err, out)

@@ -19,7 +19,7 @@ import (
 
 // noSpaceRun is how long a run lasts on a cluster without space: it watches for (--wait + 30 s), and up
 // to half of that more, and then needs some 15 s for three members. Offsets are drawn over all of it.
-const noSpaceRun = 65 * time.Second
+func noSpaceRun() time.Duration { return (2*time.Second+programs.watch)*3/2 + 17*time.Second }
 
 // noSpaceClusters is how many clusters have pairs side by side: they mostly wait.
 const noSpaceClusters = 7
@@ -35,7 +35,7 @@ func TestNoSpaceRunsNeverMeet(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	offsets := make([]time.Duration, size.noSpacePairs)
 	for i := range offsets { // one in each part of the run
-		offsets[i] = time.Duration((float64(i) + rnd.Float64()) / float64(len(offsets)) * float64(noSpaceRun))
+		offsets[i] = time.Duration((float64(i) + rnd.Float64()) / float64(len(offsets)) * float64(noSpaceRun()))
 	}
 	pairs, crowd := &noSpace{ends: map[string]int{}}, &noSpace{ends: map[string]int{}}
 	t.Run("on", func(t *testing.T) {
