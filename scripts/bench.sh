@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures speed and memory against etcdctl, zstd, age, etcdutl and the AWS SDK, side by side.
+# Measures speed, memory and harm against etcdctl, zstd, age, etcdutl and the AWS SDK, side by side.
 set -euo pipefail
 
 usage() {
@@ -7,12 +7,13 @@ usage() {
 usage: scripts/bench.sh
 
 Builds etcdsafe and the pinned tools, starts etcd on loopback, fills it, and runs both sides
-in turn; then versitygw, with 10,000 archives. Prints the tables and writes them to
-test/bench/RESULTS.md and STORES.md. What bounds each figure is read from
-test/bench/bound.txt. About 12 minutes; the machine should do nothing else.
+in turn; then versitygw, with 10,000 archives; then three clusters that are defragmented under
+writers, by etcdsafe and by loops of etcdctl. Prints the tables and writes them to
+test/bench/RESULTS.md, STORES.md and DEFRAG.md. What bounds each figure is read from
+test/bench/bound.txt. About 20 minutes; the machine should do nothing else.
 
 From the environment:
-  BENCH_PARTS    what to measure: etcd, stores, or both ("etcd stores")
+  BENCH_PARTS    what to measure ("etcd stores defrag")
   BENCH_MB       size of the databases that are timed (500)
   ROUNDS         rounds that count, after one that does not (5); 0 times nothing
   HEAP_MB        sizes at which the heap is measured ("200 2000"); may be empty
@@ -22,6 +23,7 @@ From the environment:
                  own is made there and removed; five times the largest database must be free
   BENCH_RESULTS  file to write (test/bench/RESULTS.md)
   BENCH_STORES   file to write of object stores (test/bench/STORES.md)
+  BENCH_DEFRAG   file to write of defragmentations (test/bench/DEFRAG.md), of etcd 3.6
 USAGE
 }
 
@@ -31,6 +33,10 @@ if [[ ${1:-} == -h || ${1:-} == --help ]]; then
 fi
 cd "$(dirname "$0")/.."
 etcd=${BENCH_ETCD:-3.6}
+parts=" ${BENCH_PARTS:-etcd stores defrag} "
+for part in $parts; do
+	[[ $part == etcd || $part == stores || $part == defrag ]] || { echo "bench.sh: no part $part" >&2; exit 10; }
+done
 
 scripts/debian.sh zstd
 tools=$(scripts/tools.sh "etcd${etcd/./}" age versitygw)
@@ -55,21 +61,56 @@ if [[ $(stat -f -c %T "$work") == tmpfs ]]; then
 fi
 
 commit=$(git rev-parse --short=12 HEAD)
-[[ -z $(git status --porcelain -- . ':!test/bench/RESULTS.md' ':!test/bench/STORES.md') ]] || commit+=' and changes that are not committed'
-mkdir -p "$work/bin/heap" "$work/run"
-make --no-print-directory build BIN="$work/bin/etcdsafe" >&2
-CGO_ENABLED=0 go build -trimpath -o "$work/bin/fill" ./test/data/fill
-go build -o "$work/bin/bench" ./test/bench
-# The same program, with a file more that writes down the peaks of its heap.
-printf '{"Replace": {"%s/cmd/etcdsafe/sampler.go": "%s/test/bench/sampler/sampler.go"}}\n' "$PWD" "$PWD" >"$work/overlay.json"
-CGO_ENABLED=0 go build -trimpath -tags benchheap -overlay "$work/overlay.json" -o "$work/bin/heap/etcdsafe" ./cmd/etcdsafe
+[[ -z $(git status --porcelain -- . ':!test/bench/*.md') ]] || commit+=' and changes that are not committed'
+# of COMMAND...: runs it so that a signal to this script ends it too.
+of() {
+	"$@" &
+	running=$!
+	local code=0
+	wait "$running" || code=$?
+	running=
+	return "$code"
+}
 
-"$work/bin/bench" -tools "$tools" -bin "$work/bin" -work "$work/run" -etcd "$etcd" -commit "$commit" \
-	-mb "${BENCH_MB:-500}" -rounds "${ROUNDS:-5}" -heap-mb "${HEAP_MB-200 2000}" -heap-keys "${HEAP_KEYS-1000000 2000000}" \
-	-parts "${BENCH_PARTS:-etcd stores}" -bound test/bench/bound.txt \
-	-results "${BENCH_RESULTS:-test/bench/RESULTS.md}" -store-results "${BENCH_STORES:-test/bench/STORES.md}" &
-running=$!
-code=0
-wait "$running" || code=$?
-running=
-[[ $code -eq 0 ]] || exit "$code"
+# measure does the parts etcd and stores.
+measure() {
+	mkdir -p "$work/bin/heap" "$work/run"
+	make --no-print-directory build BIN="$work/bin/etcdsafe" >&2
+	CGO_ENABLED=0 go build -trimpath -o "$work/bin/fill" ./test/data/fill
+	go build -o "$work/bin/bench" ./test/bench
+	# The same program, with a file more that writes down the peaks of its heap.
+	printf '{"Replace": {"%s/cmd/etcdsafe/sampler.go": "%s/test/bench/sampler/sampler.go"}}\n' "$PWD" "$PWD" >"$work/overlay.json"
+	CGO_ENABLED=0 go build -trimpath -tags benchheap -overlay "$work/overlay.json" -o "$work/bin/heap/etcdsafe" ./cmd/etcdsafe
+	of "$work/bin/bench" -tools "$tools" -bin "$work/bin" -work "$work/run" -etcd "$etcd" -commit "$commit" \
+		-mb "${BENCH_MB:-500}" -rounds "${ROUNDS:-5}" -heap-mb "${HEAP_MB-200 2000}" -heap-keys "${HEAP_KEYS-1000000 2000000}" \
+		-parts "${parts/ defrag / }" -bound test/bench/bound.txt \
+		-results "${BENCH_RESULTS:-test/bench/RESULTS.md}" -store-results "${BENCH_STORES:-test/bench/STORES.md}"
+}
+
+# defrag measures with the clusters and writers of test/soak.
+defrag() {
+	local out=${BENCH_DEFRAG:-test/bench/DEFRAG.md}
+	ETCDSAFE_TOOLS=$(scripts/tools.sh etcd36 etcd36fail)
+	export ETCDSAFE_TOOLS ETCDSAFE_BENCH=${ROUNDS:-5} ETCDSAFE_SOAK_SUMMARY=$work/defrag
+	mkdir "$work/defrag"
+	go test -c -o "$work/soak.test" ./test/soak
+	of env -C test/soak "$work/soak.test" -test.run '^TestWhatADefragmentationCosts$|^TestADefragThatWaitsAsksLittle$' \
+		-test.v -test.timeout 1h -test.parallel 4 >"$work/defrag.log" 2>&1 || {
+		grep -Ev '^ *\{"level"' "$work/defrag.log" | tail -40 >&2
+		return 1
+	}
+	{
+		cat <<-HEAD
+			# Results of \`make bench\`: what a defragmentation costs
+
+			Written by \`scripts/bench.sh\`; do not edit. $(date -u '+%Y-%m-%d %H:%M UTC'), commit $commit,
+			$(nproc) cores of $(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -1), $(uname -sr).
+
+		HEAD
+		awk 'FNR == 1 && NR > 1 { print "" } 1' "$work"/defrag/*.md
+	} | tee "$work/DEFRAG.md"
+	cp "$work/DEFRAG.md" "$out"
+}
+
+if [[ $parts == *" etcd "* || $parts == *" stores "* ]]; then measure; fi
+if [[ $parts == *" defrag "* ]]; then defrag; fi
