@@ -62,6 +62,7 @@ fi
 
 commit=$(git rev-parse --short=12 HEAD)
 [[ -z $(git status --porcelain -- . ':!test/bench/*.md') ]] || commit+=' and changes that are not committed'
+
 # of COMMAND...: runs it so that a signal to this script ends it too.
 of() {
 	"$@" &

@@ -23,7 +23,7 @@ import (
 const version = "3.6"
 
 // runWait ends a run that hangs. It is killed by SIGQUIT, so that it says where.
-const runWait = 3 * time.Minute
+const runWait = 5 * time.Minute
 
 // A rig is an etcd with something in it, and the folders of a user who backs it up.
 type rig struct {
