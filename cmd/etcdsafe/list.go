@@ -20,9 +20,10 @@ func (c *cli) listCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "archives of a cluster in its stores, newest first",
-		Long: "list goes by the names of manifests, receipts and holds, and reads none of them. A name tells that a\n" +
-			"verification wrote a receipt, not whether it succeeded; and that a hold lies there, not whether it ended by\n" +
-			"itself. --long reads them all, and tells sizes, hashes and what was found.",
+		Long: "list goes by the names of manifests, receipts and holds. A name tells that a verification wrote a receipt,\n" +
+			"not whether it succeeded: so of the newest 32 archives the newest receipt is read, and one that tells of a\n" +
+			"failure is FAILED. That a hold ended by itself no name tells. --long reads all documents, and tells sizes,\n" +
+			"hashes and what was found.",
 		Aliases: []string{"ls"},
 		Args:    args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -58,10 +59,12 @@ type listed struct {
 	said     []catalog.Hold
 }
 
-// listedReceipt is the newest receipt of the deepest level, by its name: it may tell of a failure.
+// listedReceipt is the newest receipt where it was read and tells of a failure. Else it is the newest of
+// the deepest level, by its name alone.
 type listedReceipt struct {
 	Level   catalog.Level `json:"level"`
 	Written time.Time     `json:"written"`
+	Failed  string        `json:"failed,omitempty"` // what was found wrong
 }
 
 // read is what documents tell.
@@ -98,13 +101,18 @@ func (c *cli) list(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
+// recent is of how many archives, the newest, the newest receipt is read without --long: a small
+// part of what listing 10,000 names costs.
+const recent = 32
+
 // view is what one store told.
 type view struct {
-	url   string
-	items []catalog.Item
-	told  map[catalog.ID]told // with --long
-	heard bool                // it could be listed; err may tell of what came after
-	err   error
+	url      string
+	items    []catalog.Item
+	failures map[catalog.ID]catalog.Receipt // of the recent ones, without --long
+	told     map[catalog.ID]told            // with --long
+	heard    bool                           // it could be listed; err may tell of what came after
+	err      error
 }
 
 // told is what the documents of an archive say in one store.
@@ -121,6 +129,7 @@ func (c *cli) view(ctx context.Context, store *catalog.Catalog) view {
 	if !c.set.List.Long.Get() {
 		v.items, v.err = catalog.Collect(names)
 		v.heard = v.err == nil
+		v.failures = store.Failures(ctx, v.items[:min(len(v.items), recent)])
 		return v
 	}
 	c.collectLater()
@@ -197,7 +206,9 @@ func merge(views []view, now time.Time) []*listed {
 // add takes what one store told.
 func (l *listed) add(v view, it catalog.Item) {
 	l.Stores = append(l.Stores, v.url)
-	if level, at := it.Receipt(); level != "" && (l.Receipt == nil || newer(level, at, l.Receipt)) {
+	if f, failed := v.failures[it.ID]; failed {
+		l.Receipt = &listedReceipt{f.Level, f.Finished, f.Finding}
+	} else if level, at := it.Receipt(); level != "" && (l.Receipt == nil || l.Receipt.Failed == "" && newer(level, at, l.Receipt)) {
 		l.Receipt = &listedReceipt{Level: level, Written: at}
 	}
 	if it.Future() {

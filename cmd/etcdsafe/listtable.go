@@ -42,7 +42,11 @@ func receiptText(r *listedReceipt, now time.Time) string {
 	if r == nil {
 		return "-"
 	}
-	return string(r.Level) + " " + age(now.Sub(r.Written))
+	text := string(r.Level) + " " + age(now.Sub(r.Written))
+	if r.Failed != "" {
+		return "FAILED " + text
+	}
+	return text
 }
 
 // columns are those of --long.
