@@ -21,7 +21,9 @@ type Unfinished struct {
 // Fact is one thing that a store says of itself, and what is to be done about it; "" where that is
 // nothing.
 type Fact struct {
-	Name, Value, Advice string
+	Name   string `json:"name"`
+	Value  string `json:"value"`
+	Advice string `json:"advice,omitempty"`
 }
 
 // LockedUntil is until when the store refuses to delete an object; zero: it does not.
