@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/etcdsafe/etcdsafe/jobs"
 )
 
 // listTable prints a line for each archive, and below it what some store lacks.
@@ -63,7 +65,7 @@ const namedLacks = 5
 // lackText tells what archives a store lacks, and of which it lacks the hold; or that it could not say.
 func lackText(t *table, all []*listed, v view) {
 	if !v.heard {
-		t.line("%s did not answer: what it holds is not known", v.url)
+		t.line("%s: what it holds is not known: %s", v.url, jobs.OneLine(v.err))
 		return
 	}
 	var lacks, free []string

@@ -296,3 +296,19 @@ func TestALockedArchiveOutlivesAnAttacker(t *testing.T) {
 	}
 	u.exits(t, exitConfig, "restore", "latest", "--data-dir", "x", "--stores", "file:///x", "--at", past.Format(time.RFC3339))
 }
+
+// TestListTellsWhyAStoreIsNotKnown: one that refuses, or has no such bucket, did answer.
+func TestListTellsWhyAStoreIsNotKnown(t *testing.T) {
+	gateway := storetest.Versitygw(t)
+	u := newOperator(t, nil).with(gateway.Env()...)
+	for said, who := range map[string]*user{"NoSuchBucket": u, "SignatureDoesNotMatch": u.with("AWS_SECRET_ACCESS_KEY=another")} {
+		name := "no-such-bucket"
+		if said != "NoSuchBucket" {
+			name = gateway.Bucket(t, storetest.Plain)
+		}
+		r := who.exits(t, exitStore, "list", "-o", "text", "--stores", "file://"+u.path("store")+","+s3URL(gateway, name))
+		if !strings.Contains(r.stdout, name) || !strings.Contains(r.stdout, "what it holds is not known: ") || !strings.Contains(r.stdout, said) {
+			t.Errorf("list does not say %s\n%v", said, r)
+		}
+	}
+}
