@@ -260,8 +260,12 @@ func TestExplicitCredentialsAskNoMetadata(t *testing.T) {
 			return // Azure's address is fixed, and not ours to record
 		}
 		env = append(env, "AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "GOOGLE_APPLICATION_CREDENTIALS=")
-		if out, err := child(t, none, env); err == nil || len(asked) == 0 {
+		out, err := child(t, none, env)
+		if err == nil || len(asked) == 0 {
 			t.Errorf("without credentials: %v, metadata asked %d times: %s; want a fault and some", err, len(asked), out)
+		}
+		if lines := strings.Count(string(out), "\n"); lines != 1 {
+			t.Errorf("%d lines came, want the error alone, and nothing that the cloud's client logs: %s", lines, out)
 		}
 		for len(asked) > 0 {
 			<-asked

@@ -19,6 +19,7 @@ import (
 	tmtypes "github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/logging"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/s3blob"
 
@@ -106,6 +107,7 @@ func (p place) s3Client(ctx context.Context, sums *checksums) (*s3.Client, error
 		return nil, err
 	}
 	options := []func(*config.LoadOptions) error{
+		config.WithLogger(logging.Nop{}), // else it writes to stderr; what matters of it comes back as an error too
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(tune)),
 		config.WithRetryer(func() aws.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 3, cmp.Or(p.pause, 5*time.Second) })
