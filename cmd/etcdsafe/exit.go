@@ -112,6 +112,7 @@ var exitCodes = []struct {
 	{bucket.ErrUnavailable, exitStore},
 	{bucket.ErrNoLock, exitConfig},
 	{bucket.ErrVanished, exitStore},
+	{catalog.ErrUnwritable, exitStore},
 
 	{spool.ErrNoRoom, exitFailed},
 	{spool.ErrFull, exitFailed},

@@ -26,6 +26,7 @@ type planned struct {
 	first    []catalog.ID  // an earlier LIST, where caps decide
 	asked    time.Time     // our clock, when the store's was asked
 	now      time.Time     // the store's clock then
+	later    bool          // than now, for all that is known
 	ahead    time.Duration // our clock's, of the store's
 	plan     plan.Plan
 	lies     map[catalog.ID]catalog.Item
@@ -51,7 +52,7 @@ func (p *planned) look(ctx context.Context) (err error) {
 	}
 	p.silent = false
 	p.asked = p.Now()
-	if p.now, err = p.clock(ctx); err != nil {
+	if p.now, p.later, err = p.clock(ctx); err != nil {
 		return err
 	}
 	p.ahead = max(0, p.asked.Sub(p.now))
@@ -66,7 +67,7 @@ func (p *planned) make(ctx context.Context) (err error) {
 	for i := range p.archives {
 		p.archives[i].Holds = p.holds(p.archives[i].ID)
 	}
-	in := plan.Input{Archives: p.archives, Policy: p.Policy, Only: p.Only, Now: p.asked, StoreNow: p.now,
+	in := plan.Input{Archives: p.archives, Policy: p.Policy, Only: p.Only, Now: p.asked, StoreNow: p.now, StoreIsLater: p.later,
 		ListsAgree: p.first == nil || slices.Equal(p.first, archives(p.there))}
 	if p.plan, err = plan.Make(in); err != nil {
 		return err
@@ -140,16 +141,25 @@ func archives(items []catalog.Item) []catalog.ID {
 	return ids
 }
 
-// clock is the store's time. A dry run goes by our own, unless something there is younger.
-func (p *planned) clock(ctx context.Context) (time.Time, error) {
+// clock is the store's time. A dry run goes by our own, unless something there is younger. Where the
+// store takes no probe, which would keep whoever must free a full one from doing so, it is the time of
+// the youngest that lies there, and later says so: by that, no age is told as greater than it is.
+func (p *planned) clock(ctx context.Context) (now time.Time, later bool, err error) {
 	if p.DryRun {
-		return latest(p.asked, p.there), nil
+		return latest(p.asked, p.there), false, nil
 	}
 	var b [4]byte
 	if _, err := io.ReadFull(p.Random, b[:]); err != nil {
-		return time.Time{}, fmt.Errorf("draw name: %w", err)
+		return now, false, fmt.Errorf("draw name: %w", err)
 	}
-	return p.store.Clock(ctx, hex.EncodeToString(b[:]))
+	now, err = p.store.Clock(ctx, hex.EncodeToString(b[:]))
+	if errors.Is(err, catalog.ErrUnwritable) {
+		now = latest(time.Time{}, p.there)
+		p.run.report.Warnings = append(p.run.report.Warnings, fmt.Sprintf("%s; ages were told as of its youngest object, %s", jobs.OneLine(err), now.UTC().Format(time.RFC3339)))
+		p.Log.Warn("store's clock not asked", "store", p.report.URL, "err", err)
+		return now, true, nil
+	}
+	return now, false, err
 }
 
 // latest is now, or when the store took the youngest of what lies there.

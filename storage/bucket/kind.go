@@ -2,9 +2,13 @@ package bucket
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"slices"
 	"time"
 
 	"gocloud.dev/gcerrors"
+	"golang.org/x/sys/unix"
 )
 
 // Kind is what a kind of store knows of itself. The zero value is a store that never gives a
@@ -14,6 +18,9 @@ type Kind struct {
 	Again func(error) bool
 	// Taken says of a store's error that a create met an object; by gocloud's code where nil.
 	Taken func(error) bool
+	// Refuses says of a store's error that it takes no object from us, for lack of space or of the
+	// right; by a file system's errors where nil.
+	Refuses func(error) bool
 	// Settle is told of an upload that failed for good. Where the store will be written to in another
 	// way from now on, it says in which, for people to read; else "".
 	Settle func(ctx context.Context, err error) string
@@ -45,6 +52,13 @@ func (k Kind) taken(err error) bool {
 	}
 	code := gcerrors.Code(err)
 	return code == gcerrors.FailedPrecondition || code == gcerrors.AlreadyExists
+}
+
+func (k Kind) refuses(err error) bool {
+	if k.Refuses != nil {
+		return k.Refuses(err)
+	}
+	return slices.ContainsFunc([]error{unix.ENOSPC, unix.EDQUOT, unix.EROFS, fs.ErrPermission}, func(is error) bool { return errors.Is(err, is) })
 }
 
 func (k Kind) parts() int {

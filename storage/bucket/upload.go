@@ -55,6 +55,12 @@ func (b *Bucket) Put(ctx context.Context, key string, src io.ReaderAt, size int6
 	return b.persist(ctx, put)
 }
 
+// Refuses says of an error of Put that the store answered, and takes nothing: it is full, or we have
+// no right to write.
+func (b *Bucket) Refuses(err error) bool {
+	return errors.Is(err, ErrUnavailable) && b.broken == nil && b.kind.refuses(err)
+}
+
 func (b *Bucket) uploadOnce(ctx context.Context, key string, r io.Reader, size int64, retained bool) error {
 	if err := b.ready(ctx, key); err != nil {
 		return fmt.Errorf("store %q: %w", key, err)

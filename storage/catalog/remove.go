@@ -17,6 +17,9 @@ var ErrHeld = errors.New("held")
 // ErrChanged marks an archive that is not any more what it was when its removal was decided.
 var ErrChanged = errors.New("changed meanwhile")
 
+// ErrUnwritable marks a store in which nothing can be written: it is full, or we have no right to.
+var ErrUnwritable = errors.New("nothing can be written there")
+
 // Pruner removes what lies in a Catalog's store. Who takes snapshots never makes one.
 type Pruner struct {
 	*Catalog
@@ -143,11 +146,15 @@ func (p Pruner) removeProbe(ctx context.Context, key string) error {
 }
 
 // Clock is the store's time, by a small object that is written and removed. name tells probes
-// apart.
+// apart. The error wraps ErrUnwritable where the store takes none.
 func (p Pruner) Clock(ctx context.Context, name string) (time.Time, error) {
 	key := p.keys.probes() + "clock-" + name
 	const text = "etcdsafe: what is the time here?\n"
-	if err := p.store.Put(ctx, key, strings.NewReader(text), int64(len(text)), false); err != nil && !errors.Is(err, bucket.ErrExists) {
+	err := p.store.Put(ctx, key, strings.NewReader(text), int64(len(text)), false)
+	if p.store.Refuses(err) {
+		return time.Time{}, fmt.Errorf("ask for the time of %s: %w: %w", p.URL(), ErrUnwritable, err)
+	}
+	if err != nil && !errors.Is(err, bucket.ErrExists) {
 		return time.Time{}, fmt.Errorf("ask for the time of %s: %w", p.URL(), err)
 	}
 	obj, err := p.store.Stat(ctx, key)

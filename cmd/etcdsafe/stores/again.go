@@ -38,6 +38,12 @@ func taken(err error) bool {
 	return status == http.StatusPreconditionFailed || status == http.StatusConflict && code == "BlobAlreadyExists"
 }
 
+// refuses says whether a store takes nothing: it is full, or we may not.
+func refuses(err error) bool {
+	status, code := answered(err)
+	return status == http.StatusForbidden || status == http.StatusInsufficientStorage || code == "XMinioAdminBucketQuotaExceeded"
+}
+
 // answered is the HTTP status and the error code that a store gave, 0 where it gave none.
 func answered(err error) (status int, code string) {
 	var s3 *awshttp.ResponseError

@@ -15,11 +15,11 @@ func codes(scheme string) map[int]string {
 	return map[string]map[int]string{
 		"s3": {
 			400: "ExpiredToken", 401: "Unauthorized", 403: "AccessDenied", 404: "NoSuchBucket", 405: "MethodNotAllowed", 408: "RequestTimeout", 409: "InvalidBucketState", 412: "PreconditionFailed",
-			429: "TooManyRequests", 500: "InternalError", 502: "BadGateway", 503: "SlowDown", 504: "GatewayTimeout",
+			429: "TooManyRequests", 500: "InternalError", 502: "BadGateway", 503: "SlowDown", 504: "GatewayTimeout", 507: "XMinioStorageFull",
 		},
 		"azblob": {
 			400: "InvalidUri", 401: "NoAuthenticationInformation", 403: "AuthorizationFailure", 404: "ContainerNotFound", 408: "RequestTimeout", 409: "LeaseIdMissing", 412: "ConditionNotMet",
-			429: "TooManyRequests", 500: "InternalError", 502: "BadGateway", 503: "ServerBusy", 504: "GatewayTimeout",
+			429: "TooManyRequests", 500: "InternalError", 502: "BadGateway", 503: "ServerBusy", 504: "GatewayTimeout", 507: "InsufficientStorage",
 		},
 		"gs": {},
 	}[scheme]
@@ -103,6 +103,20 @@ func TestARefusalIsAskedOnce(t *testing.T) {
 					r.wantAsked(c.ask, 1)
 					r.wantObjects("there")
 				})
+			}
+		}
+	})
+}
+
+// TestAStoreThatTakesNothingIsToldFromOthers: full, or not ours to write to.
+func TestAStoreThatTakesNothingIsToldFromOthers(t *testing.T) {
+	eachShop(t, func(t *testing.T, s shop) {
+		for status, want := range map[int]bool{403: true, 507: true, 400: false, 401: false, 404: false, 500: false} {
+			r := s.road(t)
+			c := r.calls(pattern(10))["Put"]
+			r.l.Lie(c.ask, 0, s.answer(status, codes(s.scheme)[status]))
+			if err := c.call(); r.b.Refuses(err) != want {
+				t.Errorf("%d: Refuses(%v) = %t, want %t", status, err, !want, want)
 			}
 		}
 	})

@@ -36,7 +36,7 @@ func openAzure(ctx context.Context, p place) (*blob.Bucket, bucket.Kind, error) 
 		return nil, bucket.Kind{}, err
 	}
 	b, err := azureblob.OpenBucket(ctx, client, nil)
-	return b, bucket.Kind{Again: passes, Taken: taken}, err //nolint:wrapcheck // Open wraps it
+	return b, bucket.Kind{Again: passes, Taken: taken, Refuses: refuses}, err //nolint:wrapcheck // Open wraps it
 }
 
 func (p place) azureClient(options *container.ClientOptions) (*container.Client, error) {

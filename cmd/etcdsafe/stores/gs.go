@@ -49,7 +49,7 @@ func openGS(ctx context.Context, p place) (*blob.Bucket, bucket.Kind, error) {
 	// Else it asks a busy store for as long as its context lives, and bucket never comes to know. A
 	// part of a large upload is tried again all the same, for half a minute.
 	google.SetRetry(storage.WithPolicy(storage.RetryNever))
-	about := bucket.Kind{Again: passes, Taken: taken}
+	about := bucket.Kind{Again: passes, Taken: taken, Refuses: refuses}
 	gsMore{google, p.bucket}.addTo(&about, credentials)
 	return b, about, nil
 }

@@ -48,7 +48,7 @@ func openS3(ctx context.Context, p place) (*blob.Bucket, bucket.Kind, error) {
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired, // ours, see checksums
 	})
 	about := bucket.Kind{
-		Again: passes, Taken: taken,
+		Again: passes, Taken: taken, Refuses: refuses,
 		Settle: func(ctx context.Context, err error) string {
 			return sums.settle(ctx, client, p.bucket, p.prefix+".probe/checksum", err)
 		},

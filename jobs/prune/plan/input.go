@@ -18,6 +18,10 @@ type Input struct {
 	// clock that is not known, and refused.
 	Now, StoreNow time.Time
 
+	// StoreIsLater says that StoreNow is no clock, but when the store took the youngest object: its
+	// clock is at that or later. The earlier of both times is then the safer one still.
+	StoreIsLater bool
+
 	ListsAgree bool // two LISTs some time apart were equal; else the caps remove nothing
 
 	// Only, if not empty, replaces rules, labels and caps: these archives go, save those that

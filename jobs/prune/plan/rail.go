@@ -154,6 +154,9 @@ func (d *decision) skew() string {
 	if d.StoreNow.IsZero() {
 		return "the store's clock is not known"
 	}
+	if d.StoreIsLater && !d.StoreNow.After(d.Now) {
+		return "" // ours may be right
+	}
 	if skew := d.late.Sub(d.early); skew > maxSkew {
 		return fmt.Sprintf("clock %s and the store's %s are %s apart, more than %s", stamp(d.Now), stamp(d.StoreNow), span(skew.Round(time.Second)), span(maxSkew))
 	}
