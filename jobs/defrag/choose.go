@@ -169,6 +169,7 @@ func (r *run) undecided() error { return errors.Join(r.doubts...) }
 // note is what is kept in etcd of the last defragmentation of a member.
 type note struct {
 	Finished time.Time `json:"finished"`
+	Running  bool      `json:"running,omitempty"` // it was not finished then: the run left it at work
 	Before   int64     `json:"sizeBefore"`
 	After    int64     `json:"sizeAfter"`
 	Seconds  float64   `json:"seconds"`
@@ -204,6 +205,8 @@ func (r *run) coolsDown(ctx context.Context, m seen) (cools bool, why string) {
 	switch up := now.Sub(m.metrics.Started); {
 	case n != nil && n.Finished.Sub(now) > maxAhead:
 		return false, fmt.Sprintf("; its note is of the future (%s) and counts for nothing", n.Finished.UTC().Format(time.RFC3339))
+	case n != nil && n.Running && now.Sub(n.Finished) < r.CoolDown:
+		return true, fmt.Sprintf("cools down: at work when a run left it at %s, less than %s ago", n.Finished.UTC().Format(time.RFC3339), r.CoolDown)
 	case n != nil && now.Sub(n.Finished) < r.CoolDown:
 		return true, fmt.Sprintf("cools down: defragmented at %s, less than %s ago", n.Finished.UTC().Format(time.RFC3339), r.CoolDown)
 	case n != nil:

@@ -221,6 +221,9 @@ func (r *run) step(ctx context.Context, s scene, m seen) error {
 	switch {
 	case errors.Is(err, ErrRunning):
 		line.Verdict, line.Reason = Running, err.Error()
+		last, stop := lastWords(ctx)
+		defer stop()
+		r.leaveNote(last, m, *line)
 	case err != nil:
 		line.Verdict, line.Reason = Failed, err.Error()
 	default:
@@ -250,13 +253,23 @@ func (r *run) lastLook(ctx context.Context, s scene, m seen, conn *etcd.Conn) er
 	return nil
 }
 
-// ended tells of a member that was defragmented, leaves the note, and looks whether somebody else
-// was at it too.
+// lastTime bounds what is still asked and written when a run was told to stop: a Pod has 30 s to end,
+// and the release of the lock needs its part.
+const lastTime = 15 * time.Second
+
+func lastWords(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), lastTime)
+}
+
+// ended tells of a member that was defragmented and leaves the note, also where ctx has ended. The error
+// is the cause of ctx.
 func (r *run) ended(ctx context.Context, s scene, m seen) error {
+	last, stop := lastWords(ctx)
+	defer stop()
 	line := r.of(m.ID)
 	line.Verdict, line.Reason = Defragmented, strings.TrimPrefix(line.Reason, "; ")
 	r.Log.Info(fmt.Sprintf("etcd member has been defragmented: %s, memberID: %d", m.Name, m.ID)) //nolint:sloglint // as above
-	after, err := statusOf(ctx, s.cluster, m.Member)
+	after, err := statusOf(last, s.cluster, m.Member)
 	switch {
 	case err != nil:
 		r.report.Warnings = append(r.report.Warnings, fmt.Sprintf("%s: its size afterwards: %v", about(m.Member), err))
@@ -266,8 +279,8 @@ func (r *run) ended(ctx context.Context, s scene, m seen) error {
 	default:
 		line.SizeAfter = after.DBBytes
 	}
-	r.leaveNote(ctx, m, *line)
-	return ctx.Err()
+	r.leaveNote(last, m, *line)
+	return context.Cause(ctx)
 }
 
 func statusOf(ctx context.Context, c *etcd.Cluster, m etcd.Member) (etcd.Status, error) {

@@ -91,7 +91,7 @@ func TestGivingUpLeavesItRunning(t *testing.T) {
 	r := newRig(t, etcdtest.Options{Members: 3, Failpoints: true})
 	r.fragment(2)
 	first := r.followers()[0]
-	r.slow(12*time.Second, first)
+	r.slow(18*time.Second, first)
 	r.GiveUp = 3 * time.Second
 	report, err := r.run()
 	name := r.c.Members[first].Name
@@ -101,7 +101,11 @@ func TestGivingUpLeavesItRunning(t *testing.T) {
 	if !strings.Contains(r.log.String(), "failed defrag on member: "+name+", memberID: ") {
 		t.Errorf("the log lacks the phrase:\n%s", r.log)
 	}
+	if n := r.note(first); n == nil || !n.Running || time.Since(n.Finished) > time.Minute {
+		t.Errorf("the note of %s: %+v, want that it was left at work", name, n)
+	}
 	// The next run meets it still at work.
+	r.Etcd.Timeout = time.Second
 	report, err = r.run()
 	if !errors.Is(err, ErrRefused) && !errors.Is(err, ErrUnhealthy) || strings.Contains(verdicts(report), "defragmented") {
 		t.Errorf("a second run meanwhile: %v, %+v", err, report)
@@ -127,12 +131,20 @@ func TestAStopLeavesOneRunning(t *testing.T) {
 	if !errors.Is(err, stopped) || !errors.Is(err, ErrRunning) || strings.Count(verdicts(report), "running") != 1 || time.Since(began) > 15*time.Second {
 		t.Errorf("Run = %v after %s, %+v", err, time.Since(began), report)
 	}
+	if n := r.note(first); n == nil || !n.Running {
+		t.Errorf("the note: %+v, want that it was left at work", n)
+	}
 	if holder, err := r.Lock.Look(t.Context()); err != nil || holder.Held {
 		t.Errorf("the lock is held still: %+v, %v", holder, err)
 	}
-	time.Sleep(7 * time.Second)
+	r.wait("end of it", func() bool { return r.c.Members[first].Metric(t, "etcd_disk_defrag_inflight") == 0 })
 	if all := r.oneAtATime(); len(all) != 1 {
 		t.Errorf("%d defragmentations, want 1", len(all))
+	}
+	r.slow(0, first)
+	r.Rule, r.CoolDown, r.Member = compile(t, "dbSize > 0"), time.Hour, r.c.Members[first].Name
+	if report := r.must(); !report.Skip || !strings.Contains(report.Members[first].Reason, "at work when a run left it") {
+		t.Errorf("an hour has not passed: %+v", report)
 	}
 }
 
@@ -392,7 +404,7 @@ func TestAStreamThatOpensAtTheLastMomentIsSeen(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, etcdtest.Options{Members: 3})
 	r.c.Put(t, filler(400, 100_000))
-	one := &run{Config: r.Config, keys: etcd.NewKeys(r.Etcd), own: map[uint64]int64{}, pause: pause, jitter: jitter}
+	one := r.single()
 	s, err := one.wellScene(t.Context())
 	if err != nil {
 		t.Fatal(err)

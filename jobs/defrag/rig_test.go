@@ -173,6 +173,22 @@ func (r *rig) must() Report {
 	return report
 }
 
+// note is what a run left in etcd of a member; nil: none did.
+func (r *rig) note(member int) *note {
+	r.t.Helper()
+	one := run{keys: etcd.NewKeys(r.Etcd)}
+	n, err := one.lastNote(r.t.Context(), r.c.Members[member].ID)
+	if err != nil {
+		r.t.Error(err)
+	}
+	return n
+}
+
+// single is a run whose steps the test takes itself.
+func (r *rig) single() *run {
+	return &run{Config: r.Config, keys: etcd.NewKeys(r.Etcd), own: map[uint64]int64{}, pause: pause, jitter: jitter}
+}
+
 // verdicts is each member's, by name.
 func verdicts(report Report) string {
 	var out []string
