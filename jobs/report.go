@@ -92,9 +92,15 @@ func OneLine(err error) string {
 // Blame sets the cause unless a weightier one is set, and notes why.
 func (r *Report) Blame(cause Cause, why string) {
 	r.Warnings = append(r.Warnings, why)
-	if weight(cause) > weight(r.Cause) {
-		r.Cause = cause
+	r.Cause = Weightier(r.Cause, cause)
+}
+
+// Weightier is the one of two causes that puts more of a backup at risk.
+func Weightier(a, b Cause) Cause {
+	if weight(b) > weight(a) {
+		return b
 	}
+	return a
 }
 
 // weight orders causes by how much of a backup they put at risk.

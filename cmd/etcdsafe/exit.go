@@ -145,7 +145,8 @@ func stopped(ctx context.Context, err error) error {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= 0 {
 		<-ctx.Done() // who goes by the same deadline may have noticed before the context did
 	}
-	if err == nil || ctx.Err() == nil {
+	var said *stoppedError
+	if err == nil || ctx.Err() == nil || errors.As(err, &said) {
 		return err
 	}
 	return &stoppedError{cause: context.Cause(ctx), err: err}

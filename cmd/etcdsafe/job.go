@@ -24,6 +24,13 @@ type work func(ctx context.Context, log *slog.Logger, tell jobs.Progress) (outco
 // job loads the settings, runs the work within its deadline, and delivers its report, whatever
 // happens. empty is the report of a job that never began.
 func (c *cli) job(ctx context.Context, empty outcome, do work, checks ...settings.Check) error {
+	return c.within(ctx, empty, func(ctx context.Context, log *slog.Logger, tell jobs.Progress) (outcome, error) {
+		return do(ctx, c.logOf(log, empty.head().Job), tell)
+	}, checks...)
+}
+
+// within is job, but that do says whose job each line of the log is.
+func (c *cli) within(ctx context.Context, empty outcome, do work, checks ...settings.Check) error {
 	empty.head().Started = c.now().UTC()
 	loadErr := c.load(append(checks, clusterIsValid, storesAreKnown, endpointsAreKnown, reportHasFolder)...)
 	empty.head().Cluster = c.set.Cluster.Get()
@@ -31,10 +38,11 @@ func (c *cli) job(ctx context.Context, empty outcome, do work, checks ...setting
 		return c.end(empty, loadErr)
 	}
 	screen := c.newScreen()
-	log := c.logger(screen).With("job", empty.head().Job, "cluster", c.set.Cluster.Get())
-	log.Info("started", "version", version(), "settings", c.set)
-	c.warnOfInsecurity(log)
-	ctx, stop := context.WithTimeoutCause(ctx, c.deadline(empty.head().Job), errDeadline)
+	log := c.logger(screen)
+	begin := c.logOf(log, empty.head().Job)
+	begin.Info("started", "version", version(), "settings", c.set)
+	c.warnOfInsecurity(begin)
+	ctx, stop := context.WithTimeoutCause(ctx, c.deadline(empty), errDeadline)
 	defer stop()
 	out, err := do(ctx, log, screen.tell)
 	screen.clear()
@@ -44,9 +52,14 @@ func (c *cli) job(ctx context.Context, empty outcome, do work, checks ...setting
 	return c.end(out, stopped(ctx, err))
 }
 
+// logOf is a log whose lines say whose they are.
+func (c *cli) logOf(log *slog.Logger, job string) *slog.Logger {
+	return log.With("job", job, "cluster", c.set.Cluster.Get())
+}
+
 // deadline is that of the setting; a defragmentation of several members has more by default.
-func (c *cli) deadline(job string) time.Duration {
-	if job == "defrag" && !c.set.Deadline.IsSet() {
+func (c *cli) deadline(of outcome) time.Duration {
+	if r, ok := of.(*runReport); (of.head().Job == "defrag" || ok && r.has("defrag")) && !c.set.Deadline.IsSet() {
 		return 6 * time.Hour
 	}
 	return c.set.Deadline.Get()

@@ -77,6 +77,7 @@ type read struct {
 	Encrypted bool            `json:"encrypted"`
 	HashKV    catalog.Outcome `json:"hashKV"`
 	Verified  catalog.Level   `json:"verified,omitempty"`
+	Key       string          `json:"key,omitempty"` // what opened it then
 }
 
 // list prints what every store that answers holds. One that does not is an error after the
@@ -168,7 +169,7 @@ func tell(k catalog.Known) told {
 		return t
 	}
 	t.read = &read{Keys: m.Snapshot.Keys, DBBytes: m.Snapshot.DBBytes, Bytes: m.Archive.Bytes, Member: m.Member.Name, ClusterID: m.Cluster.ID,
-		Encrypted: len(m.Recipients) > 0, HashKV: m.HashKV.Outcome, Verified: k.Verified}
+		Encrypted: len(m.Recipients) > 0, HashKV: m.HashKV.Outcome, Verified: k.Verified, Key: k.Key}
 	flag("FAILED", k.Finding != "")
 	flag("suspect", len(m.Suspect) > 0)
 	flag("plaintext", !t.Encrypted)
@@ -224,7 +225,7 @@ func (l *listed) add(v view, it catalog.Item) {
 	for _, f := range t.flags {
 		l.flag(f)
 	}
-	if t.read != nil && (l.read == nil || t.Verified.AtLeast(l.Verified)) {
+	if t.read != nil && (l.read == nil || t.Verified.AtLeast(l.Verified) && (t.Verified != l.Verified || l.Key == catalog.KeyRun)) {
 		l.read = t.read
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/etcdsafe/etcdsafe/jobs"
+	"github.com/etcdsafe/etcdsafe/storage/catalog"
 )
 
 // listTable prints a line for each archive, and below it what some store lacks.
@@ -56,7 +57,15 @@ func (l *listed) columns() []any {
 	if l.read == nil {
 		return []any{"-", "-", "-", "-", "-"}
 	}
-	return []any{keys(l.Keys), size(l.DBBytes), size(l.Bytes), cmp.Or(string(l.HashKV), "-"), cmp.Or(string(l.Verified), "-")}
+	return []any{keys(l.Keys), size(l.DBBytes), size(l.Bytes), cmp.Or(string(l.HashKV), "-"), verifiedText(l.Verified, l.Key)}
+}
+
+// verifiedText tells what was proven by the run's own key apart from what a lasting key opened.
+func verifiedText(level catalog.Level, key string) string {
+	if key == catalog.KeyRun {
+		return string(level) + " (run)"
+	}
+	return cmp.Or(string(level), "-")
 }
 
 // namedLacks is how many archives are named of those that a store lacks.

@@ -73,23 +73,30 @@ func (c *cli) levelHasKey(s *settings.Settings) error {
 
 func (c *cli) verify(what string) work {
 	return func(ctx context.Context, log *slog.Logger, tell jobs.Progress) (outcome, error) {
-		s := c.set
-		ids, err := c.identities()
-		if err != nil {
-			return nil, err
-		}
-		stores, shut, err := c.openStores(ctx)
+		cfg, shut, err := c.verifyConfig(ctx, what)
 		defer shut() //nolint:errcheck // receipts are written
 		if err != nil {
 			return nil, err
 		}
-		report, err := verify.Run(ctx, verify.Config{
-			Cluster: s.Cluster.Get(), Stores: stores, What: what, Level: c.level(), Identities: ids, Place: c.place(),
-			Tool: tool(), Now: c.now, Random: c.random, Log: log, Progress: tell,
-			Subset: verify.Subset(s.Verify.Subset.Get()), MaxAge: s.Verify.MaxAge.Get(), Budget: s.Verify.Budget.Get(), DryRun: s.DryRun.Get(),
-		})
+		cfg.Log, cfg.Progress = log, tell
+		report, err := verify.Run(ctx, cfg)
 		return &verifyReport{report}, err
 	}
+}
+
+func (c *cli) verifyConfig(ctx context.Context, what string) (verify.Config, func() error, error) {
+	s := c.set
+	cfg := verify.Config{
+		Cluster: s.Cluster.Get(), What: what, Level: c.level(), Place: c.place(), Tool: tool(), Now: c.now, Random: c.random,
+		Subset: verify.Subset(s.Verify.Subset.Get()), MaxAge: s.Verify.MaxAge.Get(), RequireIdentity: s.Verify.RequireIdentity.Get(), Budget: s.Verify.Budget.Get(), DryRun: s.DryRun.Get(),
+	}
+	var err error
+	if cfg.Identities, err = c.identities(); err != nil {
+		return cfg, nothing, err
+	}
+	var shut func() error
+	cfg.Stores, shut, err = c.openStores(ctx)
+	return cfg, shut, err
 }
 
 // verifyReport prints a verify.Report.

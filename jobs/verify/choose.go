@@ -58,14 +58,21 @@ func (r *run) promised(ctx context.Context, store *catalog.Catalog, s *StoreRepo
 		return err
 	}
 	if m.ID == "" {
-		return fmt.Errorf("no archive of %q is verified at level %s in %s: %w", r.Cluster, r.Level, store.URL(), ErrTooOld)
+		return fmt.Errorf("no archive of %q is verified at level %s in %s: %w", r.Cluster, r.depth(), store.URL(), ErrTooOld)
 	}
 	age := r.Now().Sub(m.Started)
 	s.NewestVerified, s.AgeSeconds = m.ID, int64(age.Seconds())
 	if age > r.MaxAge {
-		return fmt.Errorf("newest archive of %q verified at level %s in %s is %s old, promised were %s: %w", r.Cluster, r.Level, store.URL(), age.Round(time.Second), r.MaxAge, ErrTooOld)
+		return fmt.Errorf("newest archive of %q verified at level %s in %s is %s old, promised were %s: %w", r.Cluster, r.depth(), store.URL(), age.Round(time.Second), r.MaxAge, ErrTooOld)
 	}
 	return nil
+}
+
+func (r *run) depth() string {
+	if r.RequireIdentity {
+		return string(r.Level) + " with a lasting key"
+	}
+	return string(r.Level)
 }
 
 // newestVerified is the newest archive that is verified at the run's level, or the zero one. The
@@ -86,11 +93,11 @@ func (r *run) newestVerified(ctx context.Context, store *catalog.Catalog) (catal
 		if err != nil {
 			return catalog.Manifest{}, err
 		}
-		level, _, err := store.Verified(ctx, m)
+		level, key, err := store.Verified(ctx, m)
 		if err != nil {
 			return catalog.Manifest{}, err
 		}
-		if level.AtLeast(r.Level) {
+		if level.AtLeast(r.Level) && (!r.RequireIdentity || key == catalog.KeyIdentity || len(m.Recipients) == 0) {
 			return m, nil
 		}
 	}

@@ -39,12 +39,14 @@ type Config struct {
 	Random     io.Reader
 	Log        *slog.Logger
 
-	Child    dbfile.Child
-	Subset   Subset        // of All; the zero value is everything
-	MaxAge   time.Duration // fail where no store has a younger archive that is verified, blame one that has none; 0: do not look
-	Budget   time.Duration // begin no further archive after this; 0: no bound
-	DryRun   bool          // choose, but read no archive and write no receipt
-	Progress jobs.Progress
+	RunKey          bool // Identities is the key of the run that sealed, which receipts say
+	Child           dbfile.Child
+	Subset          Subset        // of All; the zero value is everything
+	MaxAge          time.Duration // fail where no store has a younger archive that is verified, blame one that has none; 0: do not look
+	RequireIdentity bool          // MaxAge counts no archive that its own run's key alone opened
+	Budget          time.Duration // begin no further archive after this; 0: no bound
+	DryRun          bool          // choose, but read no archive and write no receipt
+	Progress        jobs.Progress
 }
 
 // Report is what a run found.
@@ -260,7 +262,10 @@ func (r *run) receipt(ctx context.Context, store *catalog.Catalog, m catalog.Man
 // key says what opened the archive.
 func (r *run) key(m catalog.Manifest) string {
 	if r.Level == catalog.Stored || len(m.Recipients) == 0 {
-		return "none"
+		return catalog.KeyNone
 	}
-	return "identity"
+	if r.RunKey {
+		return catalog.KeyRun
+	}
+	return catalog.KeyIdentity
 }

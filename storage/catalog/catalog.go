@@ -207,15 +207,15 @@ func (c *Catalog) receiptAt(ctx context.Context, id ID, key string) (Receipt, er
 }
 
 // Verified is the deepest level at which the newest verification of m found nothing wrong, or
-// "". A newer failure at a level takes away an older success at it. Receipts for other bytes
-// of the manifest, and corrupt ones, do not count.
-func (c *Catalog) Verified(ctx context.Context, m Manifest) (Level, time.Time, error) {
+// "", and what opened it then. A newer failure at a level takes away an older success at it. Receipts
+// for other bytes of the manifest, and corrupt ones, do not count.
+func (c *Catalog) Verified(ctx context.Context, m Manifest) (level Level, key string, err error) {
 	receipts, err := c.Receipts(ctx, m.ID, Stored)
 	if err != nil && receipts == nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrFormat) {
-		return "", time.Time{}, err
+		return "", "", err
 	}
-	level, at := verified(receipts, m.SHA256)
-	return level, at, nil
+	level, key = verified(receipts, m.SHA256)
+	return level, key, nil
 }
 
 // Failed is what the newest receipt of m found wrong, or "" where it is sound, there is none, or
@@ -235,8 +235,8 @@ func finding(receipts []Receipt, manifestSHA256 string) string {
 }
 
 // verified looks from the newest receipt back: a failure rules out its own level and those
-// above it for everything older.
-func verified(receipts []Receipt, manifestSHA256 string) (Level, time.Time) {
+// above it for everything older. Of two at one level, that by a lasting key tells more.
+func verified(receipts []Receipt, manifestSHA256 string) (Level, string) {
 	var best Receipt
 	ceiling := Drill.rank() + 1
 	for _, r := range slices.Backward(receipts) {
@@ -244,9 +244,9 @@ func verified(receipts []Receipt, manifestSHA256 string) (Level, time.Time) {
 		case r.ManifestSHA256 != manifestSHA256:
 		case !r.OK:
 			ceiling = min(ceiling, r.Level.rank())
-		case r.Level.rank() < ceiling && r.Level.rank() > best.Level.rank():
+		case r.Level.rank() < ceiling && (r.Level.rank() > best.Level.rank() || r.Level == best.Level && best.Key == KeyRun):
 			best = r
 		}
 	}
-	return best.Level, best.Finished
+	return best.Level, best.Key
 }

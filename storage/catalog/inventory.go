@@ -123,6 +123,7 @@ type Known struct {
 	Manifest Manifest
 	Fault    error     // why Manifest cannot be read: ErrCorrupt or ErrFormat
 	Verified Level     // as Catalog.Verified tells it
+	Key      string    // what opened it then
 	Finding  string    // what the newest receipt found wrong; "": nothing
 	Stored   time.Time // when a receipt first gave level stored, since the last failure at it; zero: none
 	Content  time.Time // the same for content
@@ -161,7 +162,7 @@ func (c *Catalog) Know(ctx context.Context, it Item) (Known, error) {
 			receipts = append(receipts, r)
 		}
 	}
-	k.Verified, _ = verified(receipts, k.Manifest.SHA256)
+	k.Verified, k.Key = verified(receipts, k.Manifest.SHA256)
 	k.Finding = finding(receipts, k.Manifest.SHA256)
 	k.Stored, k.Content = since(receipts, k.Manifest.SHA256, Stored), since(receipts, k.Manifest.SHA256, Content)
 	return k, nil

@@ -22,6 +22,13 @@ func (l Level) rank() int { return 1 + slices.Index([]Level{Stored, Content, Dri
 // AtLeast says whether l looked as deep as other.
 func (l Level) AtLeast(other Level) bool { return l.rank() > 0 && l.rank() >= other.rank() }
 
+// What opened an archive that was verified.
+const (
+	KeyNone     = "none"     // it was not opened, or is not encrypted
+	KeyRun      = "run"      // the file key that the run which sealed it still held
+	KeyIdentity = "identity" // a lasting key: who holds it can restore
+)
+
 // Receipt is the record of one verification, format 1.
 type Receipt struct {
 	Format         int       `json:"format"`

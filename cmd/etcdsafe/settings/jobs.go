@@ -14,10 +14,11 @@ type Snapshot struct {
 
 // Verify is what the job verify alone has.
 type Verify struct {
-	Level  Set[Choice]        `split_words:"true" enum:"stored,content" desc:"how deep to look; unset means content where identities are given, else stored"`
-	Subset Set[Subset]        `split_words:"true" desc:"verify part n of t of the archives, e.g. 1/7"`
-	MaxAge Set[time.Duration] `split_words:"true" desc:"fail when the newest verified archive of each store is older than this; with exit 3, naming the store, when that of only some is"`
-	Budget Set[time.Duration] `split_words:"true" positive:"true" desc:"begin no further archive after this time"`
+	Level           Set[Choice]        `split_words:"true" enum:"stored,content" desc:"how deep to look; unset means content where identities are given, else stored"`
+	Subset          Set[Subset]        `split_words:"true" desc:"verify part n of t of the archives, e.g. 1/7"`
+	MaxAge          Set[time.Duration] `split_words:"true" desc:"fail when the newest verified archive of each store is older than this; with exit 3, naming the store, when that of only some is"`
+	RequireIdentity Set[bool]          `split_words:"true" preset:"false" desc:"with --max-age: count no archive that was opened only with the key of the run that sealed it"`
+	Budget          Set[time.Duration] `split_words:"true" positive:"true" desc:"begin no further archive after this time"`
 }
 
 // Restore is what the job restore alone has.
