@@ -90,6 +90,7 @@ var exitCodes = []struct {
 	{archive.ErrCorrupt, exitIntegrity},
 	{archive.ErrKey, exitIntegrity},
 	{catalog.ErrCorrupt, exitIntegrity},
+	{catalog.ErrElsewhere, exitIntegrity},
 	{catalog.ErrFormat, exitIntegrity},
 	{catalog.ErrConflict, exitIntegrity},
 	{bucket.ErrExists, exitIntegrity},

@@ -163,7 +163,9 @@ func tell(k catalog.Known) told {
 			t.flags = append(t.flags, name)
 		}
 	}
-	flag("damaged", k.Fault != nil)
+	elsewhere := errors.Is(k.Fault, catalog.ErrElsewhere)
+	flag("elsewhere", elsewhere)
+	flag("damaged", k.Fault != nil && !elsewhere)
 	if k.Fault != nil {
 		t.err = k.Fault.Error()
 		return t

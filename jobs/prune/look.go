@@ -52,6 +52,9 @@ func (p *planned) look(ctx context.Context) (err error) {
 	}
 	p.silent = false
 	p.asked = p.Now()
+	if p.now = p.asked; p.isEmpty() { // and stays so: no probe
+		return nil
+	}
 	if p.now, p.later, err = p.clock(ctx); err != nil {
 		return err
 	}
@@ -191,9 +194,15 @@ func (p *planned) read(ctx context.Context) (err error) {
 	if err := p.readHoldsAlone(ctx); err != nil {
 		return err
 	}
-	p.probes, err = p.store.Probes(ctx)
+	if p.probes, err = p.store.Probes(ctx); err != nil {
+		return err
+	}
+	p.unfinished, err = p.store.Unfinished(ctx)
 	return err
 }
+
+// isEmpty says whether nothing at all lies there: the cluster's name may be misspelt.
+func (p *planned) isEmpty() bool { return len(p.there)+len(p.probes)+len(p.unfinished) == 0 }
 
 // archiveOf is what the plan needs to know, but for holds.
 func archiveOf(it catalog.Item, k catalog.Known) plan.Archive {
@@ -203,6 +212,9 @@ func archiveOf(it catalog.Item, k catalog.Known) plan.Archive {
 	switch {
 	case errors.Is(k.Fault, catalog.ErrFormat):
 		a.Trust = plan.Format
+		return a
+	case errors.Is(k.Fault, catalog.ErrElsewhere):
+		a.Trust = plan.Elsewhere
 		return a
 	case k.Fault != nil:
 		a.Trust = plan.Unreadable
@@ -235,9 +247,6 @@ func (p *planned) garbage(ctx context.Context, items []catalog.Item, now time.Ti
 	}
 	for _, obj := range p.probes {
 		p.note(obj.Key, "a probe", obj.Size, obj.ModTime, now)
-	}
-	if p.unfinished, err = p.store.Unfinished(ctx); err != nil {
-		return err
 	}
 	for _, u := range p.unfinished {
 		p.note(u.Key+" "+u.ID, "an upload that was never completed", 0, u.Since, now)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/etcdsafe/etcdsafe/jobs"
@@ -80,8 +81,9 @@ type Garbage struct {
 }
 
 // Run prunes. The report is filled as far as the run came; the caller ends it. The error wraps the
-// sentinels of plan, ErrOtherPlan, those of bucket and catalog, or the cause of ctx. Stores that
-// did not answer are no error where others did: the report says so.
+// sentinels of plan, ErrOtherPlan, those of bucket and catalog (ErrNone where nothing lies under the
+// cluster's name), or the cause of ctx. Stores that did not answer are no error where others did: the
+// report says so.
 func Run(ctx context.Context, c Config) (Report, error) {
 	r := &run{Config: c, report: Report{Plan: []Item{}, Stores: []StoreReport{},
 		Report: jobs.Report{Job: "prune", Cluster: c.Cluster, DryRun: c.DryRun, Started: c.Now().UTC()}}}
@@ -104,6 +106,7 @@ func (r *run) do(ctx context.Context) error {
 		p.err = p.look(ctx)
 		r.plans = append(r.plans, p)
 	}
+	r.refuseNothing()
 	for _, p := range r.plans {
 		if p.err == nil {
 			p.err = p.make(ctx)
@@ -124,6 +127,19 @@ func (r *run) do(ctx context.Context) error {
 		return errors.Join(context.Cause(ctx), r.conclude(plans, false))
 	}
 	return r.conclude(plans, true)
+}
+
+// refuseNothing fails each store where none that answers holds anything. One that is empty beside
+// others may be new.
+func (r *run) refuseNothing() {
+	if slices.ContainsFunc(r.plans, func(p *planned) bool { return p.err == nil && !p.isEmpty() }) {
+		return
+	}
+	for _, p := range r.plans {
+		if p.err == nil {
+			p.err = fmt.Errorf("prune %q in %s: nothing lies under that name: %w", r.Cluster, p.report.URL, catalog.ErrNone)
+		}
+	}
 }
 
 // hashOf is the plan's own where there is one store, else one over all.

@@ -554,7 +554,7 @@ func TestAHoldEndsByTheSlowerClock(t *testing.T) {
 
 // TestAManifestThatDisagreesWithItsNameIsIgnored: neither counted nor removed, and no garbage.
 func TestAManifestThatDisagreesWithItsNameIsIgnored(t *testing.T) {
-	for _, what := range []string{"another id", "another cluster", "nonsense", "a later format"} {
+	for what, why := range map[string]plan.Trust{"another id": plan.Elsewhere, "another cluster": plan.Elsewhere, "nonsense": plan.Unreadable, "a later format": plan.Format} {
 		t.Run(what, func(t *testing.T) {
 			r := newLiarRig(t)
 			odd := r.go4[0]
@@ -563,6 +563,9 @@ func TestAManifestThatDisagreesWithItsNameIsIgnored(t *testing.T) {
 			report := r.again()
 			if v := verdicts(report)[odd]; v != plan.Ignored {
 				t.Errorf("verdict is %q, want %q", v, plan.Ignored)
+			}
+			if !strings.Contains(told(report, nil), "["+string(why)+"]") {
+				t.Errorf("plan is %+v, want the reason %q", report.Plan, why)
 			}
 			if !r.has(name) || !r.has(bytes) {
 				t.Errorf("the store holds no more what is not trusted: %q", r.names())
@@ -724,6 +727,43 @@ func TestNoStoreAnswers(t *testing.T) {
 	r.Stores = append(r.Stores, openBlob(t, blob.NewBucket(r.liar), "liar://second"))
 	if report, err := Run(t.Context(), r.Config); !errors.Is(err, bucket.ErrUnavailable) || len(report.Stores) != 2 {
 		t.Errorf("Run = %v with %+v, want ErrUnavailable", err, report.Stores)
+	}
+}
+
+// TestAMisspeltClusterIsToldAndNothingWritten: where nothing lies under its name in any store that
+// answers. A store that is empty beside another is new, and nothing is written there either.
+func TestAMisspeltClusterIsToldAndNothingWritten(t *testing.T) {
+	empty, down, full := newLiarRig(t), newLiarRig(t), newLiarRig(t)
+	empty.liar.objects = map[string]object{}
+	down.liar.step = func(call) error { return buckettest.ErrBroken }
+	for _, c := range []struct {
+		name   string
+		stores catalog.Stores
+		dry    bool
+		want   error
+	}{
+		{"empty", catalog.Stores{empty.store}, false, catalog.ErrNone},
+		{"empty, in a dry run", catalog.Stores{empty.store}, true, catalog.ErrNone},
+		{"empty beside one that is down", catalog.Stores{down.store, empty.store}, false, catalog.ErrNone},
+		{"empty beside one that is not", catalog.Stores{empty.store, full.store}, false, nil},
+	} {
+		cfg := full.Config
+		cfg.Stores, cfg.DryRun = c.stores, c.dry
+		if report, err := Run(t.Context(), cfg); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+			t.Errorf("%s: Run = %v with %+v, want %v", c.name, err, report.Stores, c.want)
+		}
+	}
+	for _, c := range empty.liar.calls {
+		if c.writes() {
+			t.Errorf("an empty store was sent %+v", c)
+		}
+	}
+	full.wantPruned()
+	empty.put(full.probed, nil)
+	cfg := full.Config
+	cfg.Stores = catalog.Stores{empty.store}
+	if _, err := Run(t.Context(), cfg); err != nil {
+		t.Errorf("Run where probes lie = %v", err)
 	}
 }
 

@@ -13,6 +13,15 @@ import (
 // contradicts itself.
 var ErrCorrupt = errors.New("corrupt")
 
+// ErrElsewhere marks a sound manifest that is another archive's or cluster's than its name says: an
+// ErrCorrupt too, as what should lie there does not.
+var ErrElsewhere error = elsewhereError{}
+
+type elsewhereError struct{}
+
+func (elsewhereError) Error() string        { return "it belongs elsewhere" }
+func (elsewhereError) Is(target error) bool { return target == ErrCorrupt } //nolint:errorlint // Is itself
+
 // ErrFormat marks a document of a format that this release does not know.
 var ErrFormat = errors.New("unknown format")
 

@@ -147,14 +147,17 @@ func (m *Manifest) Encode() ([]byte, error) {
 }
 
 // DecodeManifest reads the manifest of archive id of cluster. It refuses bytes that were
-// changed (ErrCorrupt), another format (ErrFormat), and a manifest that belongs elsewhere or
-// contradicts itself (ErrCorrupt).
+// changed (ErrCorrupt), another format (ErrFormat), a manifest that belongs elsewhere (ErrElsewhere)
+// and one that contradicts itself (ErrCorrupt).
 func DecodeManifest(text []byte, cluster string, id ID) (Manifest, error) {
 	var m Manifest
 	if err := decode(text, &m); err != nil {
 		return Manifest{}, fmt.Errorf("manifest %s: %w", id, err)
 	}
-	if fault := m.fault(cluster, id); fault != "" {
+	if whose := m.elsewhere(cluster, id); whose != "" {
+		return Manifest{}, fmt.Errorf("manifest %s: it is that of %s: %w", id, whose, ErrElsewhere)
+	}
+	if fault := m.fault(id); fault != "" {
 		return Manifest{}, fmt.Errorf("manifest %s: %s: %w", id, fault, ErrCorrupt)
 	}
 	return m, nil
@@ -168,13 +171,20 @@ func (m *Manifest) Expect() archive.Expect {
 	}
 }
 
-// fault is the first thing in m that cannot be, or "".
-func (m *Manifest) fault(cluster string, id ID) string {
+// elsewhere is whose m is, if not that archive's of that cluster, or "".
+func (m *Manifest) elsewhere(cluster string, id ID) string {
 	switch {
-	case m.ID != id:
-		return fmt.Sprintf("it is that of archive %q", m.ID)
 	case m.Cluster.Name != cluster:
-		return fmt.Sprintf("it is that of cluster %q", m.Cluster.Name)
+		return fmt.Sprintf("cluster %q", m.Cluster.Name)
+	case m.ID != id:
+		return fmt.Sprintf("archive %q", m.ID)
+	}
+	return ""
+}
+
+// fault is the first thing in m that cannot be, or "".
+func (m *Manifest) fault(id ID) string {
+	switch {
 	case m.Kind != "full":
 		return fmt.Sprintf("kind %q is not known", m.Kind)
 	case m.ID.Revision() != m.Snapshot.Revision:
