@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/etcdsafe/etcdsafe/jobs"
@@ -47,8 +48,8 @@ type ArchiveReport struct {
 
 // Run copies what To lacks, the newest first; every archive is tried. The report is filled as far
 // as the run came; the caller ends it. Where some were copied and some not, the report says so and
-// there is no error. Else it wraps the sentinels of bucket, archive, catalog and spool, or is the
-// cause of ctx.
+// there is no error. Else it wraps the sentinels of bucket, archive, catalog (ErrNone where there is
+// nothing to copy) and spool, or is the cause of ctx.
 func Run(ctx context.Context, c Config) (Report, error) {
 	r := &run{Config: c, report: Report{Archives: []ArchiveReport{},
 		Report: jobs.Report{Job: "copy", Cluster: c.Cluster, DryRun: c.DryRun, Started: c.Now().UTC()}}}
@@ -67,6 +68,11 @@ func (r *run) do(ctx context.Context) error {
 	faults := r.look(ctx)
 	want, unknown := r.wanted(ctx)
 	faults = append(faults, unknown...)
+	if len(want) == 0 {
+		return errors.Join(append(faults, r.nothing(faults))...)
+	}
+	damaged := r.damaged(ctx, want)
+	faults = append(faults, damaged...)
 	gaps := r.gaps(want)
 	for _, g := range gaps {
 		if ctx.Err() != nil {
@@ -86,7 +92,8 @@ func (r *run) do(ctx context.Context) error {
 		}
 	}
 	work := len(gaps) + len(unmarked)
-	if r.done == 0 && (work > 0 && !r.DryRun || !r.answers(r.From) || !r.answers(r.To) || len(want) == 0 && len(faults) > 0) {
+	failed := work > 0 && !r.DryRun || work == 0 && len(damaged) > 0 || !r.answers(r.To)
+	if r.done == 0 && failed {
 		return errors.Join(faults...)
 	}
 	for _, err := range faults {
@@ -94,6 +101,18 @@ func (r *run) do(ctx context.Context) error {
 	}
 	r.report.Skip = work == 0
 	return nil
+}
+
+// nothing is the error where no store to be read has an archive, unless faults tell more.
+func (r *run) nothing(faults []error) error {
+	if len(faults) > 0 {
+		return nil
+	}
+	var in []string
+	for _, store := range r.From {
+		in = append(in, store.URL())
+	}
+	return fmt.Errorf("copy %q: nothing to copy lies in %s: %w", r.Cluster, strings.Join(in, ", "), catalog.ErrNone)
 }
 
 // fill brings one archive to the stores that lack it.

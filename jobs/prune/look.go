@@ -223,7 +223,7 @@ func archiveOf(it catalog.Item, k catalog.Known) plan.Archive {
 		a.Trust = plan.Suspect
 	case len(it.Archives) == 0:
 		a.Trust = plan.Missing
-	case !slices.ContainsFunc(it.Archives, func(obj bucket.Object) bool { return obj.Size == m.Archive.Bytes }):
+	case !it.Has(m.Archive.Bytes):
 		a.Trust = plan.Cut
 	case k.Finding != "":
 		a.Trust = plan.Failed

@@ -44,6 +44,11 @@ func (it Item) objects() []bucket.Object {
 	return slices.Concat(out, it.Archives, it.Receipts, it.marks())
 }
 
+// Has says whether bytes of that size lie there.
+func (it Item) Has(bytes int64) bool {
+	return slices.ContainsFunc(it.Archives, func(obj bucket.Object) bool { return obj.Size == bytes })
+}
+
 // Lacks is how many marks, what people said, other has of the same id in another store, and it lacks.
 func (it Item) Lacks(other Item) (n int) {
 	has := map[string]bool{}
