@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -43,12 +44,32 @@ func silent(t *testing.T) (addr string, connections *atomic.Int32) {
 
 // inProcess carries out a command line in this process, at another time by its clock.
 func (u *user) inProcess(ctx context.Context, clock time.Duration, args ...string) result {
-	var stdout, stderr bytes.Buffer
-	code := run(ctx, process{
-		args: args, env: u.env, stdout: &stdout, stderr: &stderr,
-		now: func() time.Time { return time.Now().Add(clock) }, random: rand.Reader, readFile: os.ReadFile,
-		lease: u.lease,
-	})
+	return u.inProcessTo(ctx, new(said), process{now: func() time.Time { return time.Now().Add(clock) }, lease: u.lease}, args...)
+}
+
+// said is a stderr that may be read while it is written to.
+type said struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// inProcessTo is inProcess with more that is not as usual.
+func (u *user) inProcessTo(ctx context.Context, stderr *said, p process, args ...string) result {
+	var stdout bytes.Buffer
+	p.args, p.env, p.stdout, p.stderr, p.random, p.readFile = args, u.env, &stdout, stderr, rand.Reader, os.ReadFile
+	code := run(ctx, p)
 	return result{args: args, code: code, stdout: stdout.String(), stderr: stderr.String()}
 }
 

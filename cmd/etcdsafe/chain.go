@@ -123,6 +123,7 @@ func (ch *chain) run(ctx context.Context, log *slog.Logger, tell jobs.Progress) 
 func (ch *chain) one(ctx context.Context, name string, log *slog.Logger, tell jobs.Progress) (outcome, error) {
 	do := map[string]work{"snapshot": ch.snapshot, "verify": ch.verify, "prune": ch.prune, "defrag": ch.defrag}[name]
 	began := ch.now().UTC()
+	ch.log = log
 	log.Info("job begun")
 	out, err := do(ctx, log, tell)
 	if out == nil {

@@ -40,6 +40,7 @@ func (c *cli) within(ctx context.Context, empty outcome, do work, checks ...sett
 	screen := c.newScreen()
 	log := c.logger(screen)
 	begin := c.logOf(log, empty.head().Job)
+	c.log = begin
 	begin.Info("started", "version", version(), "settings", c.set)
 	c.warnOfInsecurity(begin)
 	ctx, stop := context.WithTimeoutCause(ctx, c.deadline(empty), errDeadline)

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/stores"
@@ -43,6 +45,7 @@ func (c *cli) openEach(ctx context.Context, urls settings.URLs, errorf func(stri
 		if err != nil {
 			return nil, shut, errorf("%w", err)
 		}
+		c.tellOfSilence(store)
 		open = append(open, store)
 		cat, err := catalog.Open(store, c.set.Cluster.Get())
 		if err != nil {
@@ -54,6 +57,19 @@ func (c *cli) openEach(ctx context.Context, urls settings.URLs, errorf func(stri
 		return nil, shut, errors.Join(faults...)
 	}
 	return out, shut, nil
+}
+
+// silence is for how long a store may be silent until that is told: it is given up much later.
+const silence = 10 * time.Second
+
+// tellOfSilence has the log tell where a command hangs.
+func (c *cli) tellOfSilence(store *bucket.Bucket) {
+	log := c.log
+	if log == nil { // of a command that is no job
+		log = c.logger(c.stderr)
+	}
+	after := cmp.Or(c.silence, silence)
+	store.WhenSilent(after, func() { log.Warn("store did not answer so far", "store", store.URL(), "took", after.String()) })
 }
 
 // openStore opens it as it was, where somebody asks for that.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ type process struct {
 	random         io.Reader
 	lease, watch   time.Duration // 0: the usual
 	readFile       func(string) ([]byte, error)
+	silence        time.Duration // of a store, until that is told; 0: the usual one
 }
 
 // run carries out one command line and returns the exit code. It prints an error once, to
@@ -52,6 +54,7 @@ func run(ctx context.Context, p process) int {
 type cli struct {
 	process
 	set   *settings.Settings
+	log   *slog.Logger // a job's; nil: none began
 	code  int
 	ended bool // code is settled and an error was printed
 }

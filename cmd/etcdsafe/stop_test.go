@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -268,5 +269,32 @@ func TestStoppedBetweenTheCommitsOfTwoStores(t *testing.T) {
 				t.Errorf("%s is %q, want %q\n%v", path, got, want, r)
 			}
 		}
+	}
+}
+
+// TestAStoreThatIsSilentIsTold where a command waits for it.
+func TestAStoreThatIsSilentIsTold(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "key")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	addr, _ := silent(t)
+	u := newOperator(t, nil)
+	stores := "s3://bucket?path_style=true&endpoint=http://" + addr + ",file://" + u.path("store")
+	for _, args := range [][]string{{"list"}, {"list", "--long"}, {"show", "latest"}, {"hold", "latest", "--reason", "x"}, {"verify", "latest"}, {"doctor", "store"}} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			stderr, ended := new(said), make(chan result, 1)
+			go func() {
+				ended <- u.inProcessTo(ctx, stderr, process{now: time.Now, silence: 10 * time.Millisecond}, append(args, "--stores", stores)...)
+			}()
+			line := regexp.MustCompile(`level=WARN msg="store did not answer so far".* store="s3://bucket\?path_style=true&endpoint=http://` + addr)
+			for deadline := time.Now().Add(patience); !line.MatchString(stderr.String()) && time.Now().Before(deadline); {
+				wait(t, 5*time.Millisecond)
+			}
+			cancel(errTerminated)
+			r := <-ended
+			if n := len(line.FindAllString(r.stderr, -1)); r.code != exitTerminated || n != 1 {
+				t.Errorf("exit code %d and %d lines that name the store, want %d and one\n%v", r.code, n, exitTerminated, r)
+			}
+		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,10 @@ type Bucket struct {
 	broken error
 	closed atomic.Bool
 
+	quiet  time.Duration // how long it may be silent
+	tell   func()        // that it is; nil: nobody asked
+	silent atomic.Bool   // it was told, and the store has not answered since
+
 	mu    sync.Mutex
 	notes []string
 }
@@ -34,7 +39,7 @@ type Bucket struct {
 // New returns a Bucket that owns b from now on. rawURL is only for people to read, and is kept
 // without its secrets.
 func New(b *blob.Bucket, rawURL string, kind Kind) *Bucket {
-	return &Bucket{blob: b, kind: kind, url: Redact(rawURL)}
+	return &Bucket{blob: b, kind: kind, url: Redact(rawURL), quiet: math.MaxInt64}
 }
 
 // Broken stands for a store that could not be opened: each call returns err. So one store that

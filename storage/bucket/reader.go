@@ -31,13 +31,14 @@ type reader struct {
 // open opens the object at the byte that is to be read next.
 func (r *reader) open() error {
 	return r.b.persist(r.ctx, func() error {
-		ctx, line := newWatch(r.ctx, r.b.kind.stall())
+		ctx, line := r.b.newWatch(r.ctx, r.b.kind.stall())
 		body, err := r.b.blob.NewRangeReader(ctx, r.obj.Key, r.read, -1, nil)
 		if err != nil {
 			line.stop()
 			return r.lookupFault(ctx, err)
 		}
 		line.rest()
+		r.b.answered()
 		now := Object{Key: r.obj.Key, Size: body.Size(), ModTime: body.ModTime()}
 		if r.read > 0 && (now.Size != r.obj.Size || !now.ModTime.Equal(r.obj.ModTime)) {
 			line.stop()
@@ -85,7 +86,10 @@ func (r *reader) next(p []byte) (int, error) {
 	began := time.Now()
 	r.line.move()
 	n, err := r.r.Read(p)
-	stalled := !r.line.timer.Stop()
+	stalled := !r.line.rest()
+	if n > 0 {
+		r.b.answered()
+	}
 	r.read += int64(n)
 	r.waited += time.Since(began)
 	r.got += int64(n)

@@ -73,7 +73,7 @@ func (b *Bucket) uploadOnce(ctx context.Context, key string, r io.Reader, size i
 
 func (b *Bucket) upload(ctx context.Context, key string, r io.Reader, size int64, retained bool) error {
 	inFlight := min(size, int64(b.kind.parts()*partSize(size)))
-	writing, line := newWatch(ctx, b.kind.stall()+time.Duration(inFlight/floorBytes)*time.Second)
+	writing, line := b.newWatch(ctx, b.kind.stall()+time.Duration(inFlight/floorBytes)*time.Second)
 	defer line.stop()
 	src := &source{r: r, size: size, ended: ctx.Err, cancel: line.stop, moved: line.move}
 	err := b.blob.Upload(writing, key, src, &blob.WriterOptions{
@@ -91,6 +91,7 @@ func (b *Bucket) upload(ctx context.Context, key string, r io.Reader, size int64
 	case err == nil && !src.done:
 		return unavailable(fmt.Errorf("store took %d of %d bytes for the whole", src.n, size))
 	case err == nil:
+		b.answered()
 		return nil
 	case ctx.Err() == nil && b.kind.taken(err) && !b.closed.Load(): // gocloud calls closed a failed precondition too
 		return ErrExists
