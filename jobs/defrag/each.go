@@ -25,25 +25,44 @@ func (r *run) each(ctx context.Context) error {
 				return err
 			}
 		}
-		s, err := r.wellScene(ctx)
-		if err != nil {
-			r.leave("not begun: " + err.Error())
-			return err
-		}
-		m, err := r.next(ctx, &s)
-		if err != nil {
-			r.leave("not begun: " + err.Error())
-			return err
-		}
-		if m == nil {
-			continue
-		}
-		if err := r.step(ctx, s, *m); err != nil {
-			r.leave("not begun, since " + about(m.Member) + " did not end well")
+		if err := r.turn(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// errMoved says that leadership moved between the look at the whole and the step, which was not made.
+var errMoved = errors.New("leadership moved meanwhile")
+
+// turns is how often leadership may move before a step: by then something is wrong with it.
+const turns = 5
+
+// turn is the next member's step; none where the list changed. Where leadership moved before the step
+// was made, all are looked at again.
+func (r *run) turn(ctx context.Context) error {
+	for try := 1; ; try++ {
+		s, err := r.wellScene(ctx)
+		var m *seen
+		if err == nil {
+			m, err = r.next(ctx, &s)
+		}
+		if err == nil && m != nil {
+			err = r.step(ctx, s, *m)
+		}
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errMoved) && try < turns:
+			r.Log.Info("members are looked at again", "reason", err.Error())
+			continue
+		case m != nil:
+			r.leave("not begun, since " + about(m.Member) + " did not end well")
+		default:
+			r.leave("not begun: " + err.Error())
+		}
+		return err
+	}
 }
 
 // rest waits between two members, for Wait and until the cluster is well again, which may take a
@@ -101,6 +120,9 @@ func (r *run) next(ctx context.Context, s *scene) (*seen, error) {
 		return nil, err
 	}
 	after, err := r.leadAway(ctx, *s, leader)
+	if errors.Is(err, errMoved) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, r.refuse(leader, err)
 	}
@@ -242,7 +264,7 @@ func (r *run) lastLook(ctx context.Context, s scene, m seen, conn *etcd.Conn) er
 	case err != nil:
 		return err
 	case now.IsLeader() && len(s.voters()) > 1:
-		return fmt.Errorf("%s: %w: it leads by now", about(m.Member), ErrUnhealthy)
+		return fmt.Errorf("%s leads by now: %w: %w", about(m.Member), ErrUnhealthy, errMoved)
 	}
 	fresh := scene{cluster: s.cluster, seen: slices.Clone(s.seen)}
 	fresh.readMetrics(ctx)

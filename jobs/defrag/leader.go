@@ -13,7 +13,8 @@ import (
 const moveTime = 15 * time.Second
 
 // leadAway moves leadership from leader to another voter and waits until all voters name that one. It
-// returns the scene in which they do. The error wraps ErrUnhealthy where they never did.
+// returns the scene in which they do. The error wraps ErrUnhealthy where they never did, and errMoved as well
+// where leader does not lead any more.
 func (r *run) leadAway(ctx context.Context, s scene, leader seen) (scene, error) {
 	to := r.heir(s, leader)
 	conn, err := s.cluster.Connect(ctx, leader.Member)
@@ -22,6 +23,9 @@ func (r *run) leadAway(ctx context.Context, s scene, leader seen) (scene, error)
 	}
 	r.Log.Info("leadership moves", "member", leader.Name, "reason", "to "+to.Name)
 	if err := errors.Join(conn.MoveLeader(ctx, to.ID), conn.Close()); err != nil {
+		if now, wrong := r.look(ctx); wrong == nil && now.leader() != 0 && now.leader() != leader.ID {
+			err = fmt.Errorf("%w: %w", errMoved, err) // by another's hand, or the member lost it
+		}
 		return s, fmt.Errorf("%w: leadership did not move: %w", ErrUnhealthy, err)
 	}
 	for began := r.Now(); ; {
