@@ -14,13 +14,10 @@ import (
 // alone takes the lock. Where it cannot be taken since etcd grants no leases, an alarm NOSPACE being
 // active, the members' own figures must show that nobody else is at work.
 func (r *run) alone(ctx context.Context, s scene) error {
-	held, err := lock.Acquire(ctx, r.Lock, r.Claim, r.Policy)
-	if refusal := lock.Skipped(err); refusal != nil {
-		r.report.Skip, r.report.Lock, r.report.Reason = true, "held", refusal.Error()
-		r.leave("not begun: " + refusal.Error())
-		return nil
-	}
+	held, err := r.take(ctx)
 	switch {
+	case err == nil && r.report.Skip:
+		return nil
 	case err == nil:
 		r.held, r.report.Lock = held, held.Kind()
 		return nil
@@ -29,12 +26,62 @@ func (r *run) alone(ctx context.Context, s scene) error {
 		return err
 	}
 	if r.Member != "" {
-		return fmt.Errorf("%w: without a lock all runs must begin with the same member, so --member has none: %w", ErrRefused, err)
+		return fmt.Errorf("%w: %w", errMemberAlone, err)
 	}
 	r.report.Lock = "unavailable"
-	r.report.Warnings = append(r.report.Warnings, "the lock cannot be taken with an alarm NOSPACE: the members' own figures are watched instead")
+	r.warn("the lock cannot be taken with an alarm NOSPACE: the members' own figures are watched instead")
 	r.Log.Warn("lock cannot be taken", "err", err)
 	return r.watch(ctx, s)
+}
+
+var errMemberAlone = fmt.Errorf("%w: without a lock all runs must begin with the same member, so --member has none", ErrRefused)
+
+// take is lock.Acquire. Where it is held and the policy takes that as well, the report is told to skip.
+func (r *run) take(ctx context.Context) (*lock.Held, error) {
+	policy := r.Policy
+	policy.Waiting = func(e *lock.HeldError) { r.Log.Info("lock waited for", "reason", e.Error()) }
+	held, err := lock.Acquire(ctx, r.Lock, r.Claim, policy)
+	if r.skips(err) {
+		return nil, nil
+	}
+	return held, err
+}
+
+// skips tells a refusal that the policy takes as well.
+func (r *run) skips(err error) bool {
+	refusal := lock.Skipped(err)
+	if refusal == nil {
+		return false
+	}
+	r.report.Skip, r.report.Lock, r.report.Reason = true, "held", refusal.Error()
+	r.leave("not begun: " + refusal.Error())
+	return true
+}
+
+// behind says whether another held the lock and is gone by now, or is the reason to stand back, which then the
+// report tells or the error. Neither: nobody is known to hold it.
+func (r *run) behind(ctx context.Context) (waited bool, refusal error) {
+	state, err := r.Lock.Look(ctx)
+	if err != nil || !state.Held {
+		return false, nil
+	}
+	if r.DryRun {
+		err := lock.Foresee(state, r.Policy)
+		return r.skips(err), err
+	}
+	held, err := r.take(ctx)
+	switch {
+	case r.report.Skip:
+		return true, nil
+	case errors.Is(err, lock.ErrCannot):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	if err := held.Release(ctx); err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 // leave says of all that is still planned why it was not done.
@@ -113,22 +160,24 @@ func (r *run) prove(ctx context.Context, s scene) error {
 	return r.undisturbed(ctx, s)
 }
 
-// release gives the lock back. Where the only voter was defragmented, its lease may have lapsed by
-// that: this is no fault.
-func (r *run) release(ctx context.Context, s scene) error {
+// release gives the lock back, and returns how the run ends, which until then was err. Where the only
+// voter was defragmented, its lease may have lapsed by that: this is no fault.
+func (r *run) release(ctx context.Context, s scene, err error) error {
 	if r.held == nil {
-		return nil
-	}
-	err := r.held.Release(ctx)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, lock.ErrLost) && len(s.voters()) == 1 && len(r.todo) == 0:
-		r.report.Warnings = append(r.report.Warnings, "the lock lapsed while the only voter defragmented")
-		return nil
-	case errors.Is(err, lock.ErrLost):
 		return err
 	}
-	r.report.Warnings = append(r.report.Warnings, err.Error())
-	return nil
+	lost := r.held.Release(ctx)
+	switch {
+	case lost == nil:
+		return err
+	case errors.Is(lost, lock.ErrLost) && errors.Is(err, lock.ErrLost): // it is what the run ended by
+		return err
+	case errors.Is(lost, lock.ErrLost) && len(s.voters()) == 1 && len(r.todo) == 0:
+		r.warn("the lock lapsed while the only voter defragmented")
+		return err
+	case errors.Is(lost, lock.ErrLost):
+		return errors.Join(err, lost)
+	}
+	r.warn(lost.Error())
+	return err
 }

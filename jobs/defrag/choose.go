@@ -13,6 +13,50 @@ import (
 	"github.com/etcdsafe/etcdsafe/jobs/etcd"
 )
 
+// decide looks and chooses, before the lock is taken: samples take their time. A cluster that is not
+// well while another holds the lock most likely is so by that one's work: then its holder is the
+// answer, by the policy, and once it is gone all begins anew.
+func (r *run) decide(ctx context.Context) (scene, error) {
+	for {
+		s, err := r.wellScene(ctx)
+		if err == nil {
+			s, err = r.choose(ctx, s)
+		}
+		if !errors.Is(err, ErrUnhealthy) {
+			return s, err
+		}
+		if waited, refusal := r.behind(ctx); !waited {
+			if refusal != nil {
+				err = refusal
+			}
+			return s, err
+		}
+		if r.report.Skip {
+			return s, nil
+		}
+	}
+}
+
+// decideAgain looks and chooses once more with the lock in hand: it may have been waited for, and its
+// last holder may have done what was to be done. For how long the rule has said yes is not asked again.
+func (r *run) decideAgain(ctx context.Context) (scene, error) {
+	s, err := r.wellScene(ctx)
+	if err != nil {
+		r.leave("not begun: " + err.Error())
+		return s, err
+	}
+	if err := r.weighAll(ctx, s); err != nil {
+		return s, err
+	}
+	if r.held == nil && !r.forced {
+		r.todo = nil
+		for i := range r.report.Members {
+			r.report.Members[i].Verdict, r.report.Members[i].Reason = Skipped, "the alarm NOSPACE has ended meanwhile"
+		}
+	}
+	return s, nil
+}
+
 // choose settles which members are to be defragmented, and tells of all. With an alarm NOSPACE these
 // are all voters; else those of which the rule says yes, for as long as it must, and which do not cool
 // down. It returns the scene that was looked at last.
@@ -20,23 +64,27 @@ func (r *run) choose(ctx context.Context, s scene) (scene, error) {
 	if err := r.single(s); err != nil {
 		return s, err
 	}
-	if s.noSpace() {
-		r.forced = true
-		r.tellOf(s)
-		for _, m := range r.eligible(s) {
-			r.plan(m, "alarm NOSPACE")
+	if !s.noSpace() {
+		var err error
+		if s, err = r.sustained(ctx, s); err != nil {
+			return s, err
 		}
-		return s, r.unknownMember(s)
 	}
-	s, err := r.sustained(ctx, s)
-	if err != nil {
-		return s, err
-	}
+	return s, r.weighAll(ctx, s)
+}
+
+// weighAll decides on all members by one scene.
+func (r *run) weighAll(ctx context.Context, s scene) error {
+	r.todo, r.doubts, r.report.Members, r.forced = nil, nil, []MemberReport{}, s.noSpace()
 	r.tellOf(s)
 	for _, m := range r.eligible(s) {
+		if r.forced {
+			r.plan(m, "alarm NOSPACE")
+			continue
+		}
 		r.weigh(ctx, m)
 	}
-	return s, r.unknownMember(s)
+	return r.wrongMember(s)
 }
 
 func (s scene) corrupt() bool {
@@ -50,18 +98,25 @@ func (r *run) single(s scene) error {
 	}
 	r.tellOf(s)
 	if r.AllowSingle {
-		r.report.Warnings = append(r.report.Warnings, "the cluster has one voter: nothing is served while it defragments")
+		r.warn("the cluster has one voter: nothing is served while it defragments")
 		return nil
 	}
 	return fmt.Errorf("%w: the cluster has one voter, and serves nothing while that defragments: --allow-single", ErrRefused)
 }
 
-// unknownMember refuses a --member that is none.
-func (r *run) unknownMember(s scene) error {
-	if r.Member == "" || slices.ContainsFunc(s.seen, r.isAsked) {
+// wrongMember refuses a --member that is none, or that etcd does not defragment.
+func (r *run) wrongMember(s scene) error {
+	if r.Member == "" {
 		return nil
 	}
-	return fmt.Errorf("%w: no member has the name or id %q", ErrRefused, r.Member)
+	i := slices.IndexFunc(s.seen, r.isAsked)
+	switch {
+	case i < 0:
+		return fmt.Errorf("%w: no member has the name or id %q", ErrRefused, r.Member)
+	case s.seen[i].isLearner():
+		return fmt.Errorf("%w: %s is a learner: etcd defragments none", ErrRefused, about(s.seen[i].Member))
+	}
+	return nil
 }
 
 // isAsked says whether --member means m: its name, or its id, hexadecimal or decimal.
@@ -76,7 +131,7 @@ func (r *run) eligible(s scene) (out []seen) {
 		switch {
 		case !r.isAsked(m):
 			line.Reason = "not asked for"
-		case m.Learner || m.Status.Learner:
+		case m.isLearner():
 			line.Reason = "a learner: etcd defragments none"
 		default:
 			out = append(out, m)
@@ -147,10 +202,11 @@ func (r *run) weigh(ctx context.Context, m seen) {
 	case !says:
 		line.Reason = "the rule says no: " + r.Rule.Explain(n)
 		return
-	case lasted < r.Sustain:
+	case lasted < r.Sustain && !r.lasted[m.ID]:
 		line.Reason = fmt.Sprintf("the rule has said yes for %s of %s: %s", lasted, r.Sustain, r.Rule.Explain(n))
 		return
 	}
+	r.lasted[m.ID] = true
 	cools, why := r.coolsDown(ctx, m)
 	switch {
 	case cools:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,7 +104,7 @@ type MemberReport struct {
 // the sentinels of lock and etcd, or the cause of ctx. After ErrRunning, and where ctx ended in the
 // middle, a member works on; its verdict says so.
 func Run(ctx context.Context, c Config) (Report, error) {
-	r := &run{Config: c, keys: etcd.NewKeys(c.Etcd), own: map[uint64]int64{}, pause: pause, jitter: jitter,
+	r := &run{Config: c, keys: etcd.NewKeys(c.Etcd), own: map[uint64]int64{}, lasted: map[uint64]bool{}, pause: pause, jitter: jitter,
 		report: Report{Members: []MemberReport{}, Report: jobs.Report{Job: "defrag", Cluster: c.Cluster, DryRun: c.DryRun, Started: c.Now().UTC()}}}
 	r.pace = r.pace.orUsers()
 	if r.Samples == nil {
@@ -125,30 +126,33 @@ type run struct {
 	own    map[uint64]int64        // defragmentations of this run
 	todo   []uint64                // members that are still to be defragmented
 	forced bool                    // by NOSPACE: the rule is not asked
+	lasted map[uint64]bool         // members of which the rule has said yes for as long as it must
 	doubts []error                 // members of which the rule could not tell
 	pause  func(context.Context, time.Duration) error
 	jitter func(time.Duration) time.Duration
 }
 
 func (r *run) do(ctx context.Context) (err error) {
-	s, err := r.wellScene(ctx)
-	if err != nil {
-		return err
-	}
-	if s, err = r.choose(ctx, s); err != nil {
+	s, err := r.decide(ctx)
+	if err != nil || r.report.Skip {
 		return err
 	}
 	if len(r.todo) == 0 {
-		r.report.Skip, r.report.Reason = true, "no member needs it"
-		return r.undecided()
+		return r.nothing("no member needs it")
 	}
 	if r.DryRun {
-		return errors.Join(r.refuseAll(s)...)
+		return r.rehearse(ctx, s)
 	}
 	if err := r.alone(ctx, s); err != nil || r.report.Skip {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.release(ctx, s)) }()
+	defer func() { err = r.release(ctx, s, err) }()
+	if s, err = r.decideAgain(ctx); err != nil {
+		return err
+	}
+	if len(r.todo) == 0 {
+		return r.nothing("no member needs it any more")
+	}
 	if err := r.compact(ctx, s); err != nil {
 		return err
 	}
@@ -156,6 +160,19 @@ func (r *run) do(ctx context.Context) (err error) {
 		return err
 	}
 	return errors.Join(r.undecided(), r.disarm(ctx))
+}
+
+// nothing ends a run that has nothing to do, unless the rule could not tell.
+func (r *run) nothing(why string) error {
+	r.report.Skip, r.report.Reason = true, why
+	return r.undecided()
+}
+
+// warn puts a text into the report, once.
+func (r *run) warn(text string) {
+	if !slices.Contains(r.report.Warnings, text) {
+		r.report.Warnings = append(r.report.Warnings, text)
+	}
 }
 
 // pause waits, or ends with ctx.

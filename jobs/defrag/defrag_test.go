@@ -242,7 +242,7 @@ func TestALostLockEndsTheRun(t *testing.T) {
 	})
 	report, err := r.run()
 	wait()
-	if !errors.Is(err, lock.ErrLost) || strings.Count(verdicts(report), "defragmented") != 1 || len(r.spells()) != 1 {
+	if !errors.Is(err, lock.ErrLost) || strings.Count(err.Error(), lock.ErrLost.Error()) != 1 || strings.Count(verdicts(report), "defragmented") != 1 || len(r.spells()) != 1 {
 		t.Errorf("Run = %v, %+v", err, report)
 	}
 }

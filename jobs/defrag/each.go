@@ -85,6 +85,9 @@ func (r *run) rest(ctx context.Context) error {
 	}
 }
 
+// leaderStays is why a member is left out.
+const leaderStays = "it leads, and --move-leader=false"
+
 // next is the member whose turn it is: the first follower on the list, and the leader when there is no
 // other, after leadership moved away from it; s is then the scene after that. nil: the list changed.
 func (r *run) next(ctx context.Context, s *scene) (*seen, error) {
@@ -110,7 +113,7 @@ func (r *run) next(ctx context.Context, s *scene) (*seen, error) {
 	}
 	if !r.MoveLeader {
 		r.drop(leader.ID)
-		r.of(leader.ID).Verdict, r.of(leader.ID).Reason = Skipped, "it leads, and --move-leader=false"
+		r.of(leader.ID).Verdict, r.of(leader.ID).Reason = Skipped, leaderStays
 		return nil, nil
 	}
 	if err := r.objections(*s, leader); err != nil {
@@ -165,17 +168,6 @@ func (r *run) refuse(m seen, err error) error {
 	line := r.of(m.ID)
 	line.Verdict, line.Reason = Refused, err.Error()
 	return fmt.Errorf("%s: %w", about(m.Member), err)
-}
-
-// refuseAll is what a dry run finds against each step, as things stand.
-func (r *run) refuseAll(s scene) (faults []error) {
-	for _, id := range slices.Clone(r.todo) {
-		m, _ := s.member(id)
-		if err := r.objections(s, m); err != nil {
-			faults = append(faults, r.refuse(m, err))
-		}
-	}
-	return faults
 }
 
 // objections is what speaks against a defragmentation of m right now; the cluster is well. The error

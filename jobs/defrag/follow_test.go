@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -112,7 +111,7 @@ func TestWhatWasDoneIsWrittenWhenStopped(t *testing.T) {
 	first := r.followers()[0]
 	stopped := errors.New("stopped by a signal")
 	ctx, stop := context.WithCancelCause(t.Context())
-	r.Log = slog.New(slog.NewTextHandler(hook{r.log, "has been defragmented", func() { stop(stopped) }}, nil))
+	r.Log = logTo(hook{r.log, "has been defragmented", func() { stop(stopped) }})
 	report, err := r.runWith(ctx)
 	if !errors.Is(err, stopped) || strings.Count(verdicts(report), "defragmented") != 1 || len(r.spells()) != 1 {
 		t.Errorf("Run = %v, %+v", err, report)

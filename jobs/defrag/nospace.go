@@ -98,15 +98,21 @@ func (r *run) disarm(ctx context.Context) error {
 	return r.disarmAll(ctx, s)
 }
 
-// full names the voters that fill too much of their quota, or of which it is not known.
+// full names the members that fill too much of their quota, or of which it is not known. A learner counts
+// too: etcd raises the alarm for any member.
 func (r *run) full(s scene) (out []string) {
-	for _, m := range s.voters() {
-		n := r.numbers(m)
+	for _, m := range s.seen {
+		n, kind := r.numbers(m), ""
+		if m.isLearner() {
+			kind = ", a learner, which etcd does not defragment"
+		}
 		switch {
+		case m.Err != nil:
+			out = append(out, fmt.Sprintf("%s does not answer%s", about(m.Member), kind))
 		case n.Quota == 0:
 			out = append(out, fmt.Sprintf("the quota of %s is not known (--quota)", about(m.Member)))
 		case n.Quota > 0 && float64(n.Size) >= roomShare*float64(n.Quota):
-			out = append(out, fmt.Sprintf("%s fills %.0f %% of its quota", about(m.Member), 100*float64(n.Size)/float64(n.Quota)))
+			out = append(out, fmt.Sprintf("%s fills %.0f %% of its quota%s", about(m.Member), 100*float64(n.Size)/float64(n.Quota), kind))
 		}
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
 	"os"
@@ -66,10 +67,12 @@ func newRig(t *testing.T, o etcdtest.Options) *rig {
 	r.Config = Config{Cluster: "test", Etcd: cfg, Rule: compile(t, always), Wait: time.Second, Watch: 3 * time.Second, GiveUp: 2 * time.Minute, MoveLeader: true, CompactKeep: -1,
 		Lock: lock.Etcd(cfg, lock.Options{Lease: 10 * time.Second}), Policy: lock.Policy{IfLocked: lock.Fail, MaxAge: time.Hour},
 		Claim: lock.Claim{Holder: fmt.Sprintf("%s-%d", t.Name(), time.Now().UnixNano()), Job: "defrag", Cluster: "test", Host: "here"},
-		Now:   time.Now, Log: slog.New(slog.NewTextHandler(r.log, nil)),
+		Now:   time.Now, Log: logTo(r.log),
 		pace: pace{again: 300 * time.Millisecond, unwell: time.Second, settle: time.Second, follow: 500 * time.Millisecond}}
 	return r
 }
+
+func logTo(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
 func compile(t *testing.T, text string) rule.Rule {
 	t.Helper()
@@ -186,7 +189,7 @@ func (r *rig) note(member int) *note {
 
 // single is a run whose steps the test takes itself.
 func (r *rig) single() *run {
-	return &run{Config: r.Config, keys: etcd.NewKeys(r.Etcd), own: map[uint64]int64{}, pause: pause, jitter: jitter}
+	return &run{Config: r.Config, keys: etcd.NewKeys(r.Etcd), own: map[uint64]int64{}, lasted: map[uint64]bool{}, pause: pause, jitter: jitter}
 }
 
 // verdicts is each member's, by name.

@@ -50,10 +50,13 @@ func (s scene) readMetrics(ctx context.Context) {
 	wait.Wait()
 }
 
+// isLearner says whether it votes not yet.
+func (m seen) isLearner() bool { return m.Learner || m.Status.Learner }
+
 // voters are the members that count for a quorum.
 func (s scene) voters() (out []seen) {
 	for _, m := range s.seen {
-		if !m.Learner && !m.Status.Learner {
+		if !m.isLearner() {
 			out = append(out, m)
 		}
 	}

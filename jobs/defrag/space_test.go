@@ -54,6 +54,28 @@ func TestNoSpaceDoesNotBreakALock(t *testing.T) {
 	}
 }
 
+// TestAFullLearnerKeepsTheAlarm: etcd defragments none, and would raise the alarm for it again. Whoever asks
+// for it alone is told so.
+func TestAFullLearnerKeepsTheAlarm(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, etcdtest.Options{Members: 3, QuotaBytes: 16 << 20})
+	learner := r.c.AddLearner(t)
+	r.fillUp()
+	r.Disarm, r.CompactKeep = true, 5
+	r.Member = learner.Name
+	if report, err := r.run(); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "is a learner") || len(r.spells()) > 0 {
+		t.Errorf("--member LEARNER: %v, %+v", err, report)
+	}
+	r.Member = ""
+	report := r.must()
+	if said := strings.Join(report.Warnings, " "); report.Cause != "cluster" || !strings.Contains(said, "alarm NOSPACE stays") || !strings.Contains(said, "("+learner.Name+") fills") || len(report.Disarmed) > 0 {
+		t.Errorf("report: %+v", report)
+	}
+	if strings.Count(verdicts(report), "defragmented") != 3 || !strings.Contains(r.alarms(), "NOSPACE") {
+		t.Errorf("verdicts %s, alarms %q", verdicts(report), r.alarms())
+	}
+}
+
 // TestAnAlarmIsNotDisarmedByHalf: with one member alone the others may be full still.
 func TestAnAlarmIsNotDisarmedByHalf(t *testing.T) {
 	t.Parallel()
