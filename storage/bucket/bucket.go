@@ -1,6 +1,7 @@
 package bucket
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -134,14 +135,14 @@ func (b *Bucket) ReadAll(ctx context.Context, key string, maxBytes int64) ([]byt
 		return nil, Object{}, tooLarge(obj, maxBytes)
 	}
 	// One byte more, since a store may send more than it announced; max, since that may overflow.
-	data, err := io.ReadAll(io.LimitReader(r, max(maxBytes, maxBytes+1)))
-	if err != nil {
+	data := bytes.NewBuffer(make([]byte, 0, max(obj.Size, 0)+bytes.MinRead))
+	if _, err := data.ReadFrom(io.LimitReader(r, max(maxBytes, maxBytes+1))); err != nil {
 		return nil, Object{}, err
 	}
-	if int64(len(data)) > maxBytes {
+	if int64(data.Len()) > maxBytes {
 		return nil, Object{}, tooLarge(obj, maxBytes)
 	}
-	return data, obj, nil
+	return data.Bytes(), obj, nil
 }
 
 func tooLarge(obj Object, maxBytes int64) error {

@@ -23,7 +23,24 @@ const readers = 16
 func (c *Catalog) KnowAll(ctx context.Context, items iter.Seq2[Item, error], see func(Item, Known)) ([]Item, error) {
 	var mu sync.Mutex
 	work, reading := errgroup.WithContext(ctx)
-	work.SetLimit(readers)
+	listed := make(chan Item)
+	for range readers { // that live on: each new one would grow its stack anew, which took 4 % of the time of 10,000
+		work.Go(func() error {
+			for it := range listed {
+				k, err := c.Know(reading, it)
+				if errors.Is(err, bucket.ErrNotExist) { // removed since it was listed
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				mu.Lock()
+				see(it, k)
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
 	all, err := []Item{}, error(nil)
 	for it, fault := range items {
 		if err = fault; err != nil {
@@ -31,22 +48,15 @@ func (c *Catalog) KnowAll(ctx context.Context, items iter.Seq2[Item, error], see
 			break
 		}
 		all = append(all, it)
-		if it.Manifest == nil || reading.Err() != nil {
+		if it.Manifest == nil {
 			continue
 		}
-		work.Go(func() error {
-			k, err := c.Know(reading, it)
-			if errors.Is(err, bucket.ErrNotExist) { // removed since it was listed
-				return nil
-			}
-			if err == nil {
-				mu.Lock()
-				defer mu.Unlock()
-				see(it, k)
-			}
-			return err
-		})
+		select {
+		case listed <- it:
+		case <-reading.Done():
+		}
 	}
+	close(listed)
 	fault := work.Wait()
 	slices.Reverse(all)
 	return all, cmp.Or(context.Cause(ctx), err, fault)
