@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"syscall"
 	"time"
 
@@ -155,5 +156,13 @@ func stopped(ctx context.Context, err error) error {
 
 type stoppedError struct{ cause, err error }
 
-func (s *stoppedError) Error() string   { return s.cause.Error() + ": " + s.err.Error() }
+// Error tells the cause once: some calls that were cut off say it too.
+func (s *stoppedError) Error() string {
+	why, below := s.cause.Error(), s.err.Error()
+	if strings.Trim(strings.ReplaceAll(below, why, ""), ":; \n") == "" {
+		return why
+	}
+	return why + ": " + strings.ReplaceAll(below, why, context.Canceled.Error())
+}
+
 func (s *stoppedError) Unwrap() []error { return []error{s.cause, s.err} }

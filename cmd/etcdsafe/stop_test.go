@@ -272,7 +272,7 @@ func TestStoppedBetweenTheCommitsOfTwoStores(t *testing.T) {
 	}
 }
 
-// TestAStoreThatIsSilentIsTold where a command waits for it.
+// TestAStoreThatIsSilentIsTold where a command waits for it, and who stops the command is told once.
 func TestAStoreThatIsSilentIsTold(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "key")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -294,6 +294,10 @@ func TestAStoreThatIsSilentIsTold(t *testing.T) {
 			r := <-ended
 			if n := len(line.FindAllString(r.stderr, -1)); r.code != exitTerminated || n != 1 {
 				t.Errorf("exit code %d and %d lines that name the store, want %d and one\n%v", r.code, n, exitTerminated, r)
+			}
+			_, complaint, _ := strings.Cut(r.stderr, "etcdsafe: ")
+			if !strings.HasPrefix(complaint, "stopped by SIGTERM") || strings.Count(complaint, "stopped by SIGTERM") != 1 {
+				t.Errorf("want once that SIGTERM stopped it: %q", complaint)
 			}
 		})
 	}
