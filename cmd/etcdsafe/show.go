@@ -49,6 +49,7 @@ type shownStore struct {
 	Verified catalog.Level     `json:"verified,omitempty"`
 	Receipts []catalog.Receipt `json:"receipts,omitempty"`
 	Holds    []catalog.Hold    `json:"holds,omitempty"` // that lie there and last, by what is said in all stores
+	Accept   *catalog.Accept   `json:"accept,omitempty"`
 }
 
 // show tells of an archive in all stores. What is wrong with one of them, or with a receipt, is an
@@ -80,6 +81,8 @@ func (c *cli) show(ctx context.Context, what string) error {
 		if s.Error == "" {
 			here, err := store.Said(ctx, out.Manifest.ID)
 			said, faults = append(said, here...), append(faults, err)
+			s.Accept, err = store.Acceptance(ctx, out.Manifest.ID)
+			faults = append(faults, err)
 		}
 		out.Stores = append(out.Stores, s)
 	}
@@ -132,6 +135,9 @@ func (c *cli) shownTable(t *table, s shown) {
 		}
 		for _, h := range store.Holds {
 			t.row("HELD", holdText(h))
+		}
+		if a := store.Accept; a != nil {
+			t.row("ACCEPTED", utc(a.Written)+": "+a.Reason)
 		}
 		for _, r := range store.Receipts {
 			t.row("VERIFIED", fmt.Sprintf("%s at level %s: %s", utc(r.Finished), r.Level, okText(r)))

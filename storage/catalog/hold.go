@@ -192,15 +192,24 @@ func (c *Catalog) PutAccept(ctx context.Context, a Accept) error {
 
 // Accepted says whether somebody accepted archive id. A damaged document accepts nothing.
 func (c *Catalog) Accepted(ctx context.Context, id ID) (bool, error) {
+	a, err := c.Acceptance(ctx, id)
+	return a != nil, err
+}
+
+// Acceptance is what somebody who accepted archive id said, or nil. A damaged document says nothing.
+func (c *Catalog) Acceptance(ctx context.Context, id ID) (*Accept, error) {
 	text, _, err := c.store.ReadAll(ctx, c.keys.accept(id), maxDocument)
 	if errors.Is(err, bucket.ErrNotExist) || errors.Is(err, bucket.ErrTooLarge) {
-		return false, nil
+		return nil, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("read accept of %s in %s: %w", id, c.store.URL(), err)
+		return nil, fmt.Errorf("read accept of %s in %s: %w", id, c.store.URL(), err)
 	}
 	var a Accept
-	return decode(text, &a) == nil && a.Archive == id && a.Cluster == c.cluster, nil
+	if decode(text, &a) == nil && a.Archive == id && a.Cluster == c.cluster {
+		return &a, nil
+	}
+	return nil, nil
 }
 
 func (k keys) accept(id ID) string { return k.cluster + "/accepts/" + string(id) + ".json" }
