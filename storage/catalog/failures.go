@@ -21,7 +21,7 @@ func (c *Catalog) Failures(ctx context.Context, items []Item) map[ID]Receipt {
 		}
 		work.Go(func() error {
 			if reading.Err() != nil {
-				return nil //nolint:nilerr // another one's error
+				return nil
 			}
 			r, err := c.receiptAt(reading, it.ID, it.Receipts[len(it.Receipts)-1].Key)
 			if err == nil && !r.OK {
