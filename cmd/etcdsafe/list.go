@@ -188,7 +188,7 @@ func merge(views []view, now time.Time) []*listed {
 				l = &listed{ID: it.ID, Taken: it.ID.Time(), Revision: it.ID.Revision(), HeldIn: []string{}, Flags: []string{}, Lacking: []string{}}
 				byID[it.ID], all = l, append(all, l)
 			}
-			l.add(v, it)
+			l.add(v, it, now)
 		}
 	}
 	for _, v := range views {
@@ -207,14 +207,14 @@ func merge(views []view, now time.Time) []*listed {
 }
 
 // add takes what one store told.
-func (l *listed) add(v view, it catalog.Item) {
+func (l *listed) add(v view, it catalog.Item, now time.Time) {
 	l.Stores = append(l.Stores, v.url)
 	if f, failed := v.failures[it.ID]; failed {
 		l.Receipt = &listedReceipt{f.Level, f.Finished, f.Finding}
 	} else if level, at := it.Receipt(); level != "" && (l.Receipt == nil || l.Receipt.Failed == "" && newer(level, at, l.Receipt)) {
 		l.Receipt = &listedReceipt{Level: level, Written: at}
 	}
-	if it.Future() {
+	if it.Future(now) {
 		l.flag("future")
 	}
 	t, isTold := v.told[it.ID]

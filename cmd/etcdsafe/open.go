@@ -51,6 +51,7 @@ func (c *cli) openEach(ctx context.Context, urls settings.URLs, errorf func(stri
 		if err != nil {
 			return nil, shut, err
 		}
+		cat.Now = c.now
 		out = append(out, cat)
 	}
 	if len(faults) > 0 && len(faults) == len(out) {

@@ -95,3 +95,24 @@ func TestOnlyAStoreThatAnswersIsPrunedWithoutItsClock(t *testing.T) {
 		t.Errorf("Run = %v, want ErrUnavailable and nothing removed", err)
 	}
 }
+
+// TestADryRunPlansAsARealOneBesideAnArchiveDatedAhead: the store's clock was wrong once, and is no more.
+// Whether it is still, a dry run cannot tell, and says so.
+func TestADryRunPlansAsARealOneBesideAnArchiveDatedAhead(t *testing.T) {
+	r := newLiarRig(t)
+	ahead := r.archive(noon.Add(30 * day)).ID
+	r.DryRun = true
+	dry := r.again()
+	if got := verdicts(dry)[ahead]; got != plan.Ignored || !strings.Contains(told(dry, nil), "[future]") {
+		t.Errorf("a dry run says of it %q, want %q: future", got, plan.Ignored)
+	}
+	if said := strings.Join(dry.Warnings, "; "); !strings.Contains(said, "ahead of our clock") {
+		t.Errorf("warnings of a dry run are %q", dry.Warnings)
+	}
+	r.DryRun = false
+	if real := r.again(); real.PlanHash != dry.PlanHash || strings.Contains(told(real, nil), "ahead of our clock") {
+		t.Errorf("a dry run planned %v, a real one %v", verdicts(dry), verdicts(real))
+	}
+	r.wantPruned()
+	r.wantWhole(ahead)
+}

@@ -144,12 +144,13 @@ func archives(items []catalog.Item) []catalog.ID {
 	return ids
 }
 
-// clock is the store's time. A dry run goes by our own, unless something there is younger. Where the
+// clock is the store's time. A dry run goes by our own, and warns of what is younger there. Where the
 // store takes no probe, which would keep whoever must free a full one from doing so, it is the time of
 // the youngest that lies there, and later says so: by that, no age is told as greater than it is.
 func (p *planned) clock(ctx context.Context) (now time.Time, later bool, err error) {
 	if p.DryRun {
-		return latest(p.asked, p.there), false, nil
+		p.warnOfYounger()
+		return p.asked, false, nil
 	}
 	var b [4]byte
 	if _, err := io.ReadFull(p.Random, b[:]); err != nil {
@@ -163,6 +164,14 @@ func (p *planned) clock(ctx context.Context) (now time.Time, later bool, err err
 		return now, true, nil
 	}
 	return now, false, err
+}
+
+// warnOfYounger tells of objects that are ahead of our clock. Whether the store's clock is so still only a
+// write would tell.
+func (p *planned) warnOfYounger() {
+	if newest := latest(p.asked, p.there); newest.Sub(p.asked) > plan.MaxSkew {
+		p.run.report.Warnings = append(p.run.report.Warnings, fmt.Sprintf("%s: its youngest object is of %s, ahead of our clock: if the store's clock is so still, a real run will be refused", p.report.URL, newest.UTC().Format(time.RFC3339)))
+	}
 }
 
 // latest is now, or when the store took the youngest of what lies there.

@@ -83,7 +83,7 @@ func (r *run) newestVerified(ctx context.Context, store *catalog.Catalog) (catal
 		return catalog.Manifest{}, err
 	}
 	for _, e := range entries {
-		if e.Future() {
+		if e.Future(r.Now()) {
 			continue
 		}
 		m, err := store.Manifest(ctx, e.ID)

@@ -223,6 +223,10 @@ func TestMaxAgeIsAPromise(t *testing.T) {
 	if _, err := Run(t.Context(), cfg); !errors.Is(err, ErrTooOld) {
 		t.Errorf("verify of an archive past its age: %v, want ErrTooOld", err)
 	}
+	cfg.Now = func() time.Time { return goldenID.Time().Add(-time.Hour) }
+	if _, err := Run(t.Context(), cfg); !errors.Is(err, ErrTooOld) {
+		t.Errorf("verify of an archive that is an hour ahead of our clock: %v, want ErrTooOld: it may be old", err)
+	}
 }
 
 func TestAMissingObjectIsAFinding(t *testing.T) {

@@ -18,6 +18,9 @@ var ErrConflict = errors.New("other bytes lie under that name")
 
 // Catalog is the archives of one cluster in one store. It is safe for several goroutines.
 type Catalog struct {
+	// Now is our own clock, by which Find tells the future besides the store's; nil: by the store's alone.
+	Now func() time.Time
+
 	store   *bucket.Bucket
 	cluster string
 	keys    keys
@@ -47,11 +50,14 @@ type Entry struct {
 	Written time.Time // by the store's clock
 }
 
-// maxAhead is how far an id's time may lie ahead of the store's clock.
+// maxAhead is how far an id's time may lie ahead of a clock.
 const maxAhead = 5 * time.Minute
 
-// Future says whether the archive claims to have been taken later than it was written.
-func (e Entry) Future() bool { return e.ID.Time().After(e.Written.Add(maxAhead)) }
+// Future says whether the archive claims to have been taken later than it was written, or than now by
+// our own clock, unless that is zero: the store's may have been wrong too.
+func (e Entry) Future(now time.Time) bool {
+	return e.ID.Time().After(e.Written.Add(maxAhead)) || !now.IsZero() && e.ID.Time().After(now.Add(maxAhead))
+}
 
 // List returns all archives, newest first, by one LIST. Objects with other names are none.
 func (c *Catalog) List(ctx context.Context) ([]Entry, error) {

@@ -318,6 +318,29 @@ func TestFindChoosesNoneThatIsNotFit(t *testing.T) {
 	}
 }
 
+// TestWhatIsAheadOfOurClockIsNotLatest: where the store's clock was wrong too when it was written.
+func TestWhatIsAheadOfOurClockIsNotLatest(t *testing.T) {
+	c, _ := memory(t)
+	now := time.Now().UTC()
+	older := commit(t, c, sample(t, now.Add(-time.Hour), 10))
+	ahead := commit(t, c, sample(t, now, 20))
+	for behind, want := range map[time.Duration]ID{0: ahead.ID, 4 * time.Minute: ahead.ID, 10 * time.Minute: older.ID} {
+		c.Now = func() time.Time { return now.Add(-behind) }
+		found, err := c.Find(t.Context(), Latest, time.Time{})
+		if err != nil || found.Manifest.ID != want {
+			t.Errorf("our clock %s behind: Find(latest) = %s, %v, want %s", behind, found.Manifest.ID, err, want)
+		}
+		if want == older.ID && (len(found.Passed) != 1 || !strings.Contains(found.Passed[0].Why.Error(), "in the future of our own clock")) {
+			t.Errorf("our clock %s behind: passed over %+v, want one and why", behind, found.Passed)
+		}
+	}
+	c.Now = func() time.Time { return now.Add(-24 * time.Hour) }
+	_, err := c.Find(t.Context(), Latest, time.Time{})
+	if !errors.Is(err, ErrNone) || errors.Is(err, ErrPassed) || !strings.Contains(err.Error(), string(ahead.ID)+": in the future of our own clock, "+now.Add(-24*time.Hour).Format(time.RFC3339)) {
+		t.Errorf("our clock a day behind: Find(latest) = %v, want ErrNone and why", err)
+	}
+}
+
 func receipt(t *testing.T, c *Catalog, m Manifest, level Level, ok bool, second int) {
 	t.Helper()
 	at := noon.Add(time.Duration(second) * time.Second)

@@ -42,7 +42,7 @@ type Passed struct {
 var ErrPassed = errors.New("not chosen by default")
 
 // Find returns the archive that name means: an id, Latest, or LatestVerified (content level or
-// better). The last two never choose one that is suspect, in the future of the store's clock,
+// better). The last two never choose one that is suspect, in the future of the store's clock or ours,
 // later than asOf (zero: no bound), or unreadable, and fail with ErrInterleaved where two
 // clusters write here. An id is taken at its word: the caller looks at Suspect.
 func (c *Catalog) Find(ctx context.Context, name string, asOf time.Time) (Found, error) {
@@ -94,7 +94,11 @@ func (c *Catalog) Find(ctx context.Context, name string, asOf time.Time) (Found,
 		return Found{Passed: passed}, gone
 	}
 	if found == nil {
-		return Found{Passed: passed}, fmt.Errorf("choose %s of %q in %s, %d archives: %w", name, c.cluster, c.store.URL(), len(entries), ErrNone)
+		err := fmt.Errorf("choose %s of %q in %s, %d archives: %w", name, c.cluster, c.store.URL(), len(entries), ErrNone)
+		if len(passed) > 0 {
+			err = fmt.Errorf("%w: the newest, %s: %v", err, passed[0].ID, passed[0].Why) //nolint:errorlint // why one was passed is not why none fits
+		}
+		return Found{Passed: passed}, err
 	}
 	return *found, nil
 }
@@ -139,8 +143,10 @@ func (c *Catalog) findID(ctx context.Context, name string) (Found, error) {
 // fit is nil where the archive may be chosen, and why not otherwise.
 func (c *Catalog) fit(ctx context.Context, e Entry, m Manifest, name string) error {
 	switch {
-	case e.Future():
+	case e.Future(time.Time{}):
 		return fmt.Errorf("in the future of the store's clock: %w", ErrPassed)
+	case c.Now != nil && e.Future(c.Now()):
+		return fmt.Errorf("in the future of our own clock, %s: %w", c.Now().UTC().Format(time.RFC3339), ErrPassed)
 	case len(m.Suspect) > 0:
 		return fmt.Errorf("suspect, %s: %w", m.Suspect[0], ErrPassed)
 	case name == Latest:

@@ -39,7 +39,9 @@ func (c *Catalog) Contents(ctx context.Context) (map[ID]Item, error) {
 }
 
 // Future is Entry.Future.
-func (it Item) Future() bool { return Entry{ID: it.ID, Written: it.Manifest.ModTime}.Future() }
+func (it Item) Future(now time.Time) bool {
+	return Entry{ID: it.ID, Written: it.Manifest.ModTime}.Future(now)
+}
 
 // Receipt is the deepest level for which a receipt lies there, and when the newest one of that level
 // was written; "" where there is none. A name does not tell whether the verification succeeded.

@@ -66,7 +66,7 @@ func TestNamesAreAllThatIsListed(t *testing.T) {
 		written := *it.Manifest
 		for ahead, want := range map[time.Duration]bool{5 * time.Minute: false, 6 * time.Minute: true} {
 			written.ModTime = it.ID.Time().Add(-ahead)
-			if got := (Item{ID: it.ID, Manifest: &written}).Future(); got != want {
+			if got := (Item{ID: it.ID, Manifest: &written}).Future(time.Time{}); got != want {
 				t.Errorf("an id %s ahead of the store's clock: Future is %t", ahead, got)
 			}
 		}

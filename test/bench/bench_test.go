@@ -155,8 +155,8 @@ func TestSeededArchivesAreSound(t *testing.T) {
 	held := 0
 	items, err := cat.KnowAll(t.Context(), cat.Names(t.Context()), func(it catalog.Item, k catalog.Known) {
 		held += len(catalog.Lasting(k.Said, now))
-		if k.Fault != nil || k.Verified != catalog.Content || it.Future() {
-			t.Errorf("archive %s: %v, verified %q, future %t", it.ID, k.Fault, k.Verified, it.Future())
+		if k.Fault != nil || k.Verified != catalog.Content || it.Future(now) {
+			t.Errorf("archive %s: %v, verified %q, future %t", it.ID, k.Fault, k.Verified, it.Future(now))
 		}
 	})
 	if err != nil || len(items) != 30 || held != 3 {

@@ -19,8 +19,10 @@ var (
 	ErrAlarm       = errors.New("etcd itself calls its data corrupt")
 )
 
+// MaxSkew is how far two clocks may be apart.
+const MaxSkew = 5 * time.Minute
+
 const (
-	maxSkew      = 5 * time.Minute
 	fewArchives  = 10        // up to so many may go at once without a limit of the user's
 	usualGaps    = 20        // the newest gaps whose median is the usual one: older history is thinned
 	leastStale   = time.Hour // snapshots taken by hand, seconds apart, are no schedule
@@ -157,8 +159,8 @@ func (d *decision) skew() string {
 	if d.StoreIsLater && !d.StoreNow.After(d.Now) {
 		return "" // ours may be right
 	}
-	if skew := d.late.Sub(d.early); skew > maxSkew {
-		return fmt.Sprintf("clock %s and the store's %s are %s apart, more than %s", stamp(d.Now), stamp(d.StoreNow), span(skew.Round(time.Second)), span(maxSkew))
+	if skew := d.late.Sub(d.early); skew > MaxSkew {
+		return fmt.Sprintf("clock %s and the store's %s are %s apart, more than %s", stamp(d.Now), stamp(d.StoreNow), span(skew.Round(time.Second)), span(MaxSkew))
 	}
 	return ""
 }
