@@ -20,7 +20,7 @@ var ErrElsewhere error = elsewhereError{}
 type elsewhereError struct{}
 
 func (elsewhereError) Error() string        { return "it belongs elsewhere" }
-func (elsewhereError) Is(target error) bool { return target == ErrCorrupt } //nolint:errorlint // Is itself
+func (elsewhereError) Is(target error) bool { return target == ErrCorrupt }
 
 // ErrFormat marks a document of a format that this release does not know.
 var ErrFormat = errors.New("unknown format")
