@@ -37,7 +37,7 @@ func (c *cli) defragCommand() *cobra.Command {
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			empty := &defragReport{defrag.Report{Report: jobs.Report{Job: "defrag"}}}
-			return c.job(cmd.Context(), empty, c.defrag, settings.Need(&s.Cluster), ruleCompiles, waitIsLong, countsArePositive, leaseIsNamed, c.isOnePod)
+			return c.job(cmd.Context(), empty, c.defrag, settings.Need(&s.Cluster), ruleCompiles, waitIsLong, leaseIsNamed, c.isOnePod)
 		},
 	}
 	s.Flags(cmd.Flags(), &s.Common, &s.Store, &s.Job, &s.Etcd, &s.Quota, &s.Lock, &s.Defrag)
@@ -56,17 +56,6 @@ func waitIsLong(s *settings.Settings) error {
 		return d.Wait.Errorf("%s is less than %s: the cluster needs that to recover (%s takes it)", d.Wait.Get(), leastWait, d.AllowShortWait.Name())
 	}
 	return nil
-}
-
-func countsArePositive(s *settings.Settings) error {
-	var faults []error
-	if n := s.Defrag.CompactKeep.Get(); n < 0 {
-		faults = append(faults, s.Defrag.CompactKeep.Errorf("%d is less than 0", n))
-	}
-	if n := s.Defrag.MaxMembers.Get(); n < 0 {
-		faults = append(faults, s.Defrag.MaxMembers.Errorf("%d is less than 0", n))
-	}
-	return errors.Join(faults...)
 }
 
 // isOnePod refuses the second of the Pods of an Indexed Job: they would stand in each other's way.
