@@ -56,8 +56,16 @@ func TestMain(m *testing.M) {
 	}))
 }
 
+// asUsersHaveIt says whether a script runs the long form, or a measurement.
+func asUsersHaveIt() bool {
+	_, soak := os.LookupEnv("ETCDSAFE_SOAK")
+	_, bench := os.LookupEnv("ETCDSAFE_BENCH")
+	return soak || bench
+}
+
+// waitTogether lets the tests of a short form run side by side; the scripts say by themselves.
 func waitTogether() error {
-	told := false
+	told := asUsersHaveIt()
 	flag.Visit(func(f *flag.Flag) { told = told || f.Name == "test.parallel" })
 	if told {
 		return nil
@@ -69,7 +77,7 @@ func waitTogether() error {
 func build(dir string) error {
 	const module = "github.com/etcdsafe/etcdsafe/"
 	link := "-s -w"
-	if _, long := os.LookupEnv("ETCDSAFE_SOAK"); !long {
+	if !asUsersHaveIt() {
 		programs.lease, programs.watch = 10*time.Second, 4*time.Second
 		link += fmt.Sprintf(" -X main.testLease=%s -X main.testWatch=%s", programs.lease, programs.watch)
 	}
