@@ -100,6 +100,32 @@ func TestStoppedInMidStream(t *testing.T) {
 	u.ok(t, "snapshot")
 }
 
+// TestStoppedInMidDefragmentation: the member goes on in the server, and the report says so.
+func TestStoppedInMidDefragmentation(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{Members: 3, Failpoints: true})
+	fill(t, c, 50, 20_000)
+	for _, m := range c.Members {
+		m.Failpoint(t, "defragBeforeCopy", "sleep(4000)")
+	}
+	u := newOperator(t, c.Endpoints())
+	r := u.start(t, "defrag", "--sustain", "0", "--rule", "dbSize > 0", "--dial-timeout", "1s")
+	r.until(t, "defragmentation begins", 1)
+	r.signal(t, syscall.SIGTERM)
+	out := r.ends(t)
+	checkStopped(t, out, exitTerminated, "stopped by SIGTERM")
+	verdicts := map[string]int{}
+	for i := range c.Members {
+		verdicts[out.field(t, fmt.Sprintf("members.%d.verdict", i))]++
+	}
+	if verdicts["running"] != 1 || verdicts["defragment"] != 2 {
+		t.Errorf("verdicts: %v, want one running and two still planned\n%v", verdicts, out)
+	}
+	if r := u.ok(t, "lock", "show"); r.field(t, "held") != "false" {
+		t.Errorf("the lock is held still\n%v", r)
+	}
+}
+
 // fill writes n values of so many bytes that do not compress.
 func fill(t *testing.T, c *etcdtest.Cluster, n, size int) {
 	t.Helper()
