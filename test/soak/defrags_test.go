@@ -132,6 +132,8 @@ func (d *defrags) one() {
 }
 
 // disturb moves leadership in most of a run's pauses of two seconds, so early that this is over when they are.
+// In the first run it moves once, to the member that would be the second: then that one is the last and leads, and the run
+// itself must lead away from it.
 func (d *defrags) disturb(run *live) {
 	d.t.Helper()
 	for pauses := 0; !run.over(); {
@@ -140,18 +142,40 @@ func (d *defrags) disturb(run *live) {
 			continue
 		}
 		pauses++
-		if d.rnd.IntN(4) > 0 {
+		switch {
+		case d.runs == 0 && pauses == 1:
+			d.moveTo(d.second(run))
+		case d.runs > 0 && d.rnd.IntN(4) > 0:
 			rest(d.t, time.Duration(d.rnd.Int64N(int64(time.Second))))
 			d.move()
 		}
 	}
 }
 
+// second is the follower that is not done yet, after the first step.
+func (d *defrags) second(run *live) int {
+	d.t.Helper()
+	leader := d.c.Leader(d.t)
+	for i, m := range d.c.Members {
+		if i != leader && run.lines("has been defragmented: "+m.Name+",") == 0 {
+			return i
+		}
+	}
+	d.t.Fatalf("no follower is left\n%s", run)
+	return 0
+}
+
 // move lets another member lead.
 func (d *defrags) move() {
 	d.t.Helper()
-	n, from := len(d.c.Members), time.Now()
-	d.c.MoveLeader(d.t, (d.c.Leader(d.t)+1+d.rnd.IntN(n-1))%n)
+	n := len(d.c.Members)
+	d.moveTo((d.c.Leader(d.t) + 1 + d.rnd.IntN(n-1)) % n)
+}
+
+func (d *defrags) moveTo(member int) {
+	d.t.Helper()
+	from := time.Now()
+	d.c.MoveLeader(d.t, member)
 	d.mine = append(d.mine, spell{from: from, to: time.Now()})
 }
 
