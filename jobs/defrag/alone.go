@@ -63,10 +63,10 @@ func (r *run) skips(err error) bool {
 func (r *run) behind(ctx context.Context) (waited bool, refusal error) {
 	state, err := r.Lock.Look(ctx)
 	if err != nil || !state.Held {
-		return false, nil
+		return false, nil //nolint:nilerr // where no quorum lets us look, health tells
 	}
 	if r.DryRun {
-		err := lock.Foresee(state, r.Policy)
+		err := lock.Foresee(ctx, state, r.Policy)
 		return r.skips(err), err
 	}
 	held, err := r.take(ctx)

@@ -53,7 +53,7 @@ func (r *run) order(s scene) (ids []uint64) {
 func (r *run) foresee(ctx context.Context) error {
 	state, err := r.Lock.Look(ctx)
 	if err == nil {
-		err = lock.Foresee(state, r.Policy)
+		err = lock.Foresee(ctx, state, r.Policy)
 	}
 	switch {
 	case r.skips(err):

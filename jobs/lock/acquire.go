@@ -89,12 +89,12 @@ func Acquire(ctx context.Context, l Locker, c Claim, p Policy) (*Held, error) {
 
 // Foresee is the *HeldError with which Acquire ends if all stays as Look told, the time of a lease that a
 // dead holder may be given left out; nil where the lock is free, or waited for.
-func Foresee(s State, p Policy) error {
+func Foresee(ctx context.Context, s State, p Policy) error {
 	if !s.Held {
 		return nil
 	}
 	w := &waiter{Policy: p}
-	return w.judge(context.Background(), &HeldError{Holder: s.Claim, Where: s.Where})
+	return w.judge(ctx, &HeldError{Holder: s.Claim, Where: s.Where})
 }
 
 // waiter is one call of Acquire.

@@ -24,7 +24,7 @@ func TestForeseeIsWhatAcquireWouldSay(t *testing.T) {
 		"old, waited for":   {by(3 * time.Hour), Wait, false, false, false},
 		"young, waited for": {by(time.Minute), Wait, false, false, false},
 	} {
-		err := Foresee(c.state, Policy{IfLocked: c.policy, Now: func() time.Time { return now }})
+		err := Foresee(t.Context(), c.state, Policy{IfLocked: c.policy, Now: func() time.Time { return now }})
 		if errors.Is(err, ErrHeld) != c.refuses || (err != nil) != c.refuses || (Skipped(err) != nil) != c.skip || errors.Is(err, ErrStuck) != c.stuck {
 			t.Errorf("%s: %v, want a refusal %t, a skip %t, stuck %t", what, err, c.refuses, c.skip, c.stuck)
 		}
