@@ -104,7 +104,7 @@ func (p *planned) clean(ctx context.Context, g *Garbage) error {
 
 func (p *planned) cleanOne(ctx context.Context, name string) (int64, error) {
 	if id, err := catalog.ParseID(name); err == nil {
-		return p.store.Garbage(ctx, p.lies[id], p.saidElsewhere(ctx, id), p.early())
+		return p.store.Garbage(ctx, p.lies[id], p.early())
 	}
 	for _, u := range p.unfinished {
 		if u.Key+" "+u.ID == name {

@@ -149,3 +149,15 @@ func TestAHoldInAStoreThatIsRefusedHolds(t *testing.T) {
 	}
 	first.wantWhole(id)
 }
+
+// TestAHoldKeepsNoGarbageInAnotherStore: what it holds is the archive where that is, and bytes without a
+// manifest would be in the way of a copy for as long as it lasts.
+func TestAHoldKeepsNoGarbageInAnotherStore(t *testing.T) {
+	first, second := newTwinRig(t)
+	second.say(first.waste, "legal", false, 1)
+	first.again()
+	_, bytes := objects(first.waste)
+	if first.has(bytes) || !second.has(bytes) {
+		t.Errorf("garbage lies in the first store: %t, in the second, where it is held: %t; want it there alone", first.has(bytes), second.has(bytes))
+	}
+}

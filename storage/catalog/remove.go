@@ -69,11 +69,11 @@ func (p Pruner) free(ctx context.Context, id ID, elsewhere []Hold, now time.Time
 	return nil
 }
 
-// Garbage removes what lies under an id without a manifest, unless a hold lasts, as for Remove: ErrHeld, since
+// Garbage removes what lies under an id without a manifest, unless a hold lasts here at now: ErrHeld, since
 // somebody wants the archive, whose manifest may come, or come back. Just before, the manifest is
 // asked for by its name, since a list may miss it: where it is there after all, ErrChanged.
-func (p Pruner) Garbage(ctx context.Context, it Item, elsewhere []Hold, now time.Time) (int64, error) {
-	if err := p.free(ctx, it.ID, elsewhere, now); err != nil {
+func (p Pruner) Garbage(ctx context.Context, it Item, now time.Time) (int64, error) {
+	if err := p.free(ctx, it.ID, nil, now); err != nil {
 		return 0, fmt.Errorf("bytes of %s in %s: %w", it.ID, p.URL(), err)
 	}
 	_, err := p.Manifest(ctx, it.ID)
