@@ -22,9 +22,10 @@ ETCDSAFE_TOOLS=$(scripts/tools.sh etcd35 etcd36 etcd37 etcd35fail etcd36fail etc
 export ETCDSAFE_TOOLS
 packages=(./...)
 skips=refused
+flags=()
 for a in "$@"; do
-	[[ $a == ./* ]] && packages=()
 	[[ $a == -short ]] && skips=allowed
+	if [[ $a == ./* ]]; then packages=(); else flags+=("$a"); fi
 done
-# -count=1: some tests run a binary that the cache knows nothing of.
-go test -json -count=1 -timeout 30m "$@" "${packages[@]}" 2>&1 | go run ./test/report -skips "$skips" -again 3
+# -count=1: some tests run a binary that the cache knows nothing of. report settles what a failure means.
+{ go test -json -count=1 -timeout 30m "$@" "${packages[@]}" 2>&1 || true; } | go run ./test/report -skips "$skips" -again 3 -- "${flags[@]}"

@@ -2,9 +2,10 @@
 // package, all that failed tests said, the skipped ones, and the count. It exits 1 where a test
 // failed, or was skipped unless -skips=allowed.
 //
-// With -again N and no more than N failed tests, each is run once more by itself. One that passes
-// then is named as unsteady and does not make the exit 1: it is a flaw to be found, of the test or
-// of what it tests, but no word on the change at hand.
+// With -again N and no more than N failed tests, each is run once more by itself, with the flags
+// of go test that the arguments name. One that passes then is named as unsteady and does not make the
+// exit 1: it is a flaw to be found, of the test or of what it tests, but no word on the change at hand.
+// A package that did not come to its end, or failed without a failed test, is never run again.
 package main
 
 import (
@@ -35,7 +36,7 @@ func main() {
 		fmt.Println("skipped:", name)
 	}
 	fmt.Printf("%d passed, %d failed, %d skipped\n", r.passed, r.failed, len(r.skipped))
-	steady := r.broken == 0 || r.crashed == 0 && r.few(*again) && r.passAgain()
+	steady := r.broken == 0 || r.forgivable(*again) && r.passAgain(flag.Args())
 	if err != nil || !steady || r.passed == 0 || len(r.skipped) > 0 && *skips != "allowed" {
 		os.Exit(1)
 	}
@@ -63,20 +64,22 @@ func (r *report) read(in io.Reader) error {
 	return lines.Err()
 }
 
-// few tells whether at most n tests failed, those within another not counted.
-func (r *report) few(n int) bool {
+// forgivable tells whether at most n tests failed, those within another not counted, and no package for
+// another reason.
+func (r *report) forgivable(n int) bool {
 	for _, tests := range r.failures {
 		n -= len(tests)
 	}
-	return n >= 0
+	return n >= 0 && r.crashed == 0 && len(r.failures) == r.broken
 }
 
 // passAgain runs each failed test by itself, and tells whether all passed.
-func (r *report) passAgain() bool {
+func (r *report) passAgain(flags []string) bool {
 	all := true
 	for pkg, tests := range r.failures {
 		for _, test := range tests {
-			out, err := exec.Command("go", "test", "-count=1", "-timeout=15m", "-run=^"+test+"$", pkg).CombinedOutput()
+			args := slices.Concat([]string{"test", "-count=1", "-timeout=15m"}, flags, []string{"-run=^" + test + "$", pkg})
+			out, err := exec.Command("go", args...).CombinedOutput()
 			if err != nil {
 				fmt.Printf("failed again: %s %s\n%s", pkg, test, out)
 				all = false
