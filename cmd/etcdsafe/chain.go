@@ -24,10 +24,10 @@ func (c *cli) runCommand() *cobra.Command {
 	s := c.set
 	cmd := &cobra.Command{
 		Use:   "run JOB,JOB...",
-		Short: "several jobs in order in one process, stopping at the first that fails",
-		Long: "run does " + strings.Join(runnable, ", ") + " in the order given, and stops at the first that fails, whose exit code is its own.\n" +
-			"One that ends with 3 (done in part) does not stop it. verify after snapshot looks at the fresh archive in each store\n" +
-			"that has it, and opens it with the key that it was sealed with: no identity is needed, and its receipt says so.",
+		Short: "several jobs in order in one process, stopping at the first that is not done",
+		Long: "run does " + strings.Join(runnable, ", ") + " in the order given, and stops at the first that ends neither ok nor skipped: its exit\n" +
+			"code is that of the run, also where it is 3, done in part. verify after snapshot looks at the fresh archive, and opens it\n" +
+			"with the key that it was sealed with: no identity is needed, and its receipt says so.",
 		Example: "  etcdsafe run snapshot,verify,prune --cluster prod --endpoints https://10.0.0.1:2379 --cacert ca.crt --cert client.crt --key client.key \\\n" +
 			"      --stores s3://backups --recipients-file recipients.txt --prune-keep-daily 14",
 		Args: args(1, 1),
@@ -102,7 +102,7 @@ func (ch *chain) sealsFirst() bool {
 	return sealed >= 0 && sealed < slices.Index(ch.names, "verify")
 }
 
-// run does the jobs, until one fails.
+// run does the jobs, until one is not done.
 func (ch *chain) run(ctx context.Context, log *slog.Logger, tell jobs.Progress) (outcome, error) {
 	defer ch.key.Wipe()
 	all := &runReport{names: ch.names, Report: jobs.Report{Job: "run", Cluster: ch.set.Cluster.Get(), Started: ch.now().UTC(), DryRun: ch.set.DryRun.Get()}, Jobs: []outcome{}}
@@ -112,8 +112,11 @@ func (ch *chain) run(ctx context.Context, log *slog.Logger, tell jobs.Progress) 
 		h := out.head()
 		h.End(ch.now(), exitCode(err, h.Cause), err)
 		all.add(out)
-		if err != nil {
+		switch {
+		case err != nil:
 			return all, fmt.Errorf("%s: %w", name, err)
+		case h.Result != jobs.OK && h.Result != jobs.Skipped:
+			return all, nil
 		}
 	}
 	return all, nil
@@ -157,22 +160,18 @@ func (ch *chain) verify(ctx context.Context, log *slog.Logger, tell jobs.Progres
 		return nil, err
 	}
 	cfg.Log, cfg.Progress = log, tell
-	switch {
-	case ch.fresh != nil:
+	if ch.fresh != nil {
 		ch.lookAtFresh(&cfg)
-	case ch.sealsFirst() && ch.set.IdentitiesFile.Get() == "" && !ch.set.Plaintext.Get():
-		cfg.Level = catalog.Stored // nothing was sealed in this run, and no key is at hand
+	} else if err := ch.levelHasKey(ch.set); err != nil { // nothing was sealed in this run that its key opens
+		return nil, err
 	}
 	report, err := verify.Run(ctx, cfg)
 	return &verifyReport{report}, err
 }
 
-// lookAtFresh makes verify look at the fresh archive, in each store that took it.
+// lookAtFresh makes verify look at the fresh archive.
 func (ch *chain) lookAtFresh(cfg *verify.Config) {
 	cfg.What = string(ch.fresh.Archive.ID)
-	cfg.Stores = slices.DeleteFunc(cfg.Stores, func(store *catalog.Catalog) bool {
-		return !slices.ContainsFunc(ch.fresh.Stores, func(s snapshot.StoreReport) bool { return s.URL == store.URL() && s.Result == jobs.OK })
-	})
 	if ch.set.IdentitiesFile.Get() == "" && ch.fresh.Archive.Encrypted {
 		cfg.Identities, cfg.RunKey = ch.key.Identities(), true
 	}
