@@ -157,6 +157,9 @@ func (c *Conn) why(err error) error {
 	if fault := c.wire.conn.fault(); fault != nil {
 		return fmt.Errorf("%w: %w", ErrConnectionLost, fault)
 	}
+	if c.wire.conn.isClosed() {
+		return fmt.Errorf("%w: %w", ErrConnectionLost, err)
+	}
 	return err
 }
 

@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/etcdtest"
 )
@@ -62,6 +65,21 @@ func wantLost(t *testing.T, conn *Conn) {
 				t.Errorf("%s on a lost connection: %v, which blames the scheme", name, err)
 			}
 		})
+	}
+}
+
+// TestACallThatOurSideCutIsLost: gRPC closes a connection whose keepalive ping was not answered, and tells the
+// calls on it in words of its own. None of that is the member's answer.
+func TestACallThatOurSideCutIsLost(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{})
+	conn := open(t, configOf(c))
+	err := conn.open(t.Context(), "call", func(context.Context) error {
+		conn.wire.conn.Close()
+		return status.Error(codes.Unavailable, "keepalive ping failed to receive ACK within timeout")
+	})
+	if !errors.Is(err, ErrConnectionLost) || !errors.Is(err, ErrUnavailable) {
+		t.Errorf("open: %v, want ErrConnectionLost and ErrUnavailable", err)
 	}
 }
 

@@ -70,8 +70,18 @@ func (w *wire) dial(context.Context, string) (net.Conn, error) {
 // says so only after a TLS 1.3 handshake, in the first read.
 type watched struct {
 	net.Conn
-	mu  sync.Mutex
-	err error
+	mu     sync.Mutex
+	err    error
+	closed bool
+}
+
+// Close is called by gRPC too, before calls on the connection hear of it: also where a member that
+// stands still answered no keepalive ping, which no read or write tells of.
+func (w *watched) Close() error {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	return w.Conn.Close()
 }
 
 func (w *watched) Read(p []byte) (int, error) {
@@ -101,6 +111,12 @@ func (w *watched) fault() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.err
+}
+
+func (w *watched) isClosed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closed
 }
 
 // discard closes the connection, which gRPC may have closed before.
