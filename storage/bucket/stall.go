@@ -14,6 +14,10 @@ var errStalled = errors.New("store stalled")
 // floorBytes is what a store must take or give in a second.
 const floorBytes = 64 << 10
 
+// slowBytes is what a line carries in a second that is not worth a word: an upload is heard of again only
+// when parts that are on their way have arrived.
+const slowBytes = 1 << 20
+
 // WhenSilent makes the bucket call tell, from a goroutine of its own, once the store has given and taken
 // nothing for so long; again only after it has answered. Call it before the bucket is used.
 func (b *Bucket) WhenSilent(after time.Duration, tell func()) { b.quiet, b.tell = after, tell }

@@ -75,7 +75,9 @@ func (b *Bucket) upload(ctx context.Context, key string, r io.Reader, size int64
 	inFlight := min(size, int64(b.kind.parts()*partSize(size)))
 	writing, line := b.newWatch(ctx, b.kind.stall()+time.Duration(inFlight/floorBytes)*time.Second)
 	defer line.stop()
-	src := &source{r: r, size: size, ended: ctx.Err, cancel: line.stop, moved: line.move}
+	line.quiet += time.Duration(inFlight/slowBytes) * time.Second
+	line.silence.Reset(line.quiet)
+	src := &source{r: r, size: size, ended: ctx.Err, cancel: line.stop, moved: func() { b.answered(); line.move() }}
 	err := b.blob.Upload(writing, key, src, &blob.WriterOptions{
 		ContentType:    "application/octet-stream", // without it Upload refuses
 		IfNotExist:     true,

@@ -32,7 +32,8 @@ func NewPruner(c *Catalog) Pruner { return Pruner{c, bucket.NewRemover(c.store)}
 // Remove removes an archive and all that belongs to it: its manifest first, so that it is none from
 // then on, whatever comes; unlisted is told, unless it is nil. Just before, holds and manifest are
 // looked at once more: the error wraps ErrHeld where a hold lasts at now, by what is said here and,
-// in elsewhere, in other stores; or ErrChanged where the manifest is not the one that was decided on. One that is gone by now is removed already, and its rest left to whoever did that.
+// in elsewhere, in other stores; or ErrChanged where the manifest is not the one that was decided on.
+// One that is gone by now is removed already, and its rest left to whoever did that.
 // It returns the bytes that the archive and its documents took; what an error leaves is garbage, for
 // a later run.
 func (p Pruner) Remove(ctx context.Context, it Item, manifestSHA256 string, elsewhere []Hold, now time.Time, unlisted func()) (int64, error) {
