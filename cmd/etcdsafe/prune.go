@@ -26,8 +26,9 @@ func (c *cli) pruneCommand() *cobra.Command {
 		Use:   "prune",
 		Short: "remove old archives, by a plan that tells every reason",
 		Long: "prune keeps what any of its rules keeps, and removes the rest: in each store, for each cluster id.\n" +
-			"It never removes the newest archive, the newest verified one, a held one, nor the last --keep-min, and\n" +
-			"refuses (13) a plan that looks like a mistake. --dry-run prints the plan and needs no right to delete.",
+			"It never removes the newest archive, the newest verified one, the newest that a lasting key opened,\n" +
+			"a held one, nor the last --keep-min, and refuses (13) a plan that looks like a\n" +
+			"mistake. --dry-run prints the plan and needs no right to delete.",
 		Example: "  etcdsafe prune --cluster prod --stores file:///backups --keep-hourly 24 --keep-daily 7 --keep-weekly 5 --dry-run\n" +
 			"  etcdsafe prune --simulate --every 1h --days 400 --keep-hourly 24 --keep-daily 7 --keep-monthly 12",
 		Args: args(0, 0),

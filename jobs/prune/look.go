@@ -216,7 +216,7 @@ func (p *planned) isEmpty() bool { return len(p.there)+len(p.probes)+len(p.unfin
 // archiveOf is what the plan needs to know, but for holds.
 func archiveOf(it catalog.Item, k catalog.Known) plan.Archive {
 	a := plan.Archive{ID: it.ID, Time: it.ID.Time(), Written: it.Manifest.ModTime, Bytes: it.Bytes(), Keys: -1,
-		Stored: k.Stored, Content: k.Content, Accepted: k.Accepted, Trust: plan.Trusted}
+		Stored: k.Stored, Content: k.Content, Opened: k.Opened, Accepted: k.Accepted, Trust: plan.Trusted}
 	m := k.Manifest
 	switch {
 	case errors.Is(k.Fault, catalog.ErrFormat):

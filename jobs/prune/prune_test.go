@@ -46,6 +46,22 @@ func TestPruneLeavesWhatThePolicyKeeps(t *testing.T) {
 }
 
 // TestPruneInMemory: nothing there can be made old, so garbage goes at once.
+// TestAReceiptByTheRunsOwnKeyReleasesNoOther: where recipients are wrong, each new archive is verified by
+// the key of its run, and the last that an identity opened stays.
+func TestAReceiptByTheRunsOwnKeyReleasesNoOther(t *testing.T) {
+	r := newLiarRig(t)
+	m, err := r.store.Manifest(t.Context(), r.ids[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.receiptBy(m, true, m.Finished.Add(time.Hour), catalog.KeyRun)
+	report := r.again()
+	r.wantPruned()
+	if said := told(report, nil); !strings.Contains(said, "[newest opened by a lasting key]") {
+		t.Errorf("no archive is said to stay for its key: %+v", report.Plan)
+	}
+}
+
 func TestPruneInMemory(t *testing.T) {
 	r := &rig{t: t}
 	r.store = openBlob(t, memblob.OpenBucket(nil), "mem://")

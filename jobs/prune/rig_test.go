@@ -182,7 +182,12 @@ func (r *rig) age(id catalog.ID, at time.Time) {
 
 func (r *rig) receipt(m catalog.Manifest, ok bool, at time.Time) {
 	r.t.Helper()
-	rec := catalog.Receipt{Archive: m.ID, ManifestSHA256: m.SHA256, Cluster: "prod", Level: catalog.Content, OK: ok, Started: at, Finished: at}
+	r.receiptBy(m, ok, at, catalog.KeyIdentity)
+}
+
+func (r *rig) receiptBy(m catalog.Manifest, ok bool, at time.Time, key string) {
+	r.t.Helper()
+	rec := catalog.Receipt{Archive: m.ID, ManifestSHA256: m.SHA256, Cluster: "prod", Level: catalog.Content, OK: ok, Key: key, Started: at, Finished: at}
 	if err := r.store.PutReceipt(r.t.Context(), rec, "0a1b"); err != nil {
 		r.t.Fatal(err)
 	}

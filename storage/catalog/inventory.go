@@ -132,6 +132,7 @@ type Known struct {
 	Finding  string    // what the newest receipt found wrong; "": nothing
 	Stored   time.Time // when a receipt first gave level stored, since the last failure at it; zero: none
 	Content  time.Time // the same for content
+	Opened   time.Time // the same for content by a lasting key, or of what is not encrypted
 	Said     []Hold    // holds and releases, as Catalog.Said tells them
 	Accepted bool
 }
@@ -169,18 +170,26 @@ func (c *Catalog) Know(ctx context.Context, it Item) (Known, error) {
 	}
 	k.Verified, k.Key = verified(receipts, k.Manifest.SHA256)
 	k.Finding = finding(receipts, k.Manifest.SHA256)
-	k.Stored, k.Content = since(receipts, k.Manifest.SHA256, Stored), since(receipts, k.Manifest.SHA256, Content)
+	k.Stored, k.Content = since(receipts, k.Manifest.SHA256, Stored, anyKey), since(receipts, k.Manifest.SHA256, Content, anyKey)
+	k.Opened = since(receipts, k.Manifest.SHA256, Content, lastingKey)
 	return k, nil
 }
 
-// since is when a receipt first gave level or a deeper one, after the last failure at it or below.
-func since(receipts []Receipt, manifestSHA256 string, level Level) (first time.Time) {
+func anyKey(string) bool { return true }
+
+// lastingKey says whether what opened an archive then will do so again. The key of the run that
+// sealed it is gone with the run: it opens archives too whose recipients nobody is.
+func lastingKey(key string) bool { return key == KeyIdentity || key == KeyNone }
+
+// since is when a receipt by such a key first gave level or a deeper one, after the last failure at it
+// or below.
+func since(receipts []Receipt, manifestSHA256 string, level Level, by func(key string) bool) (first time.Time) {
 	for _, r := range receipts {
 		switch {
 		case r.ManifestSHA256 != manifestSHA256:
 		case !r.OK && level.AtLeast(r.Level):
 			first = time.Time{}
-		case r.OK && r.Level.AtLeast(level) && first.IsZero():
+		case r.OK && r.Level.AtLeast(level) && by(r.Key) && first.IsZero():
 			first = r.Finished
 		}
 	}

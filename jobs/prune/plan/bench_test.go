@@ -15,7 +15,7 @@ func many(n int) []Archive {
 		when := noon.Add(-time.Duration(i) * 10 * time.Minute)
 		out[i] = Archive{ID: catalog.ID(fmt.Sprintf("%s-%016x-00000000", when.Format("20060102T150405Z"), i)), Cluster: "c1", Time: when, Written: when, Bytes: 1, Keys: 1, Trust: Trusted}
 		if i%2 == 0 {
-			out[i].Stored, out[i].Content = when, when
+			out[i].Stored, out[i].Content, out[i].Opened = when, when, when
 		}
 	}
 	return out

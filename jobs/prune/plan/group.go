@@ -54,6 +54,7 @@ func (d *decision) decide(g *group) {
 	}
 	g.entries[0].bind("newest")
 	d.verified(g)
+	d.opened(g)
 	d.count(g, d.Policy.floor, (*entry).bind)
 	if len(d.Only) > 0 {
 		return
@@ -65,7 +66,7 @@ func (d *decision) decide(g *group) {
 		if d.early.Before(g.heldUntil) {
 			e.bind("previous cluster " + g.cluster + ", left alone until " + stamp(g.heldUntil))
 		}
-		if d.young(e.Stored) || d.young(e.Content) {
+		if d.young(e.Stored) || d.young(e.Content) || d.young(e.Opened) {
 			e.young = true
 			e.note("receipt younger than " + span(settling))
 		}
@@ -96,6 +97,20 @@ func (d *decision) verified(g *group) {
 		d.warn("cluster id %s: no archive is verified at level content; %s is the newest at level stored", g.cluster, g.entries[stored].ID)
 	default:
 		d.warn("cluster id %s: no archive is verified", g.cluster)
+	}
+}
+
+// opened keeps the newest archive that a lasting key opened: where the recipients are wrong, every later
+// one is verified by the key of its own run alone.
+func (d *decision) opened(g *group) {
+	opened := slices.IndexFunc(g.entries, func(e *entry) bool { return d.settled(e.Opened) })
+	content := slices.IndexFunc(g.entries, func(e *entry) bool { return !e.Content.IsZero() })
+	switch {
+	case opened >= 0 && slices.Contains(g.entries[opened].reasons, "newest verified"):
+	case opened >= 0:
+		g.entries[opened].bind("newest opened by a lasting key")
+	case content >= 0 && !slices.ContainsFunc(g.entries, func(e *entry) bool { return !e.Opened.IsZero() }):
+		d.warn("cluster id %s: no archive was ever opened by a lasting key; %s is verified by its own run's key alone: verify it with an identity", g.cluster, g.entries[content].ID)
 	}
 }
 

@@ -48,6 +48,10 @@ type Archive struct {
 	// before each prune would have only young ones, and nothing would ever go.
 	Stored, Content time.Time
 
+	// Opened is the same for content by a lasting key: that of the run which sealed the archive opens
+	// it even where no identity ever will.
+	Opened time.Time
+
 	LockedUntil time.Time // by the store's object lock; zero: not locked
 	Holds       []Hold    // those that no release ended
 }

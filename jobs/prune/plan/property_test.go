@@ -42,6 +42,9 @@ func drawArchive(t *rapid.T, a *Archive) {
 	if !a.Stored.IsZero() {
 		a.Content = rapid.SampledFrom([]time.Time{{}, noon.Add(-2 * hour), noon.Add(-time.Minute)}).Draw(t, "content")
 	}
+	if !a.Content.IsZero() {
+		a.Opened = rapid.SampledFrom([]time.Time{{}, a.Content, noon.Add(-time.Minute)}).Draw(t, "opened")
+	}
 	a.Keys = rapid.Int64Range(-1, 10).Draw(t, "keys")
 	a.Bytes = rapid.Int64Range(1, 100).Draw(t, "bytes")
 	if rapid.IntRange(0, 9).Draw(t, "held") == 0 {
@@ -168,6 +171,8 @@ func TestALateReceiptReleasesNoOther(t *testing.T) {
 			a.Stored = young
 		} else if a.Content.IsZero() {
 			a.Content = young
+		} else if a.Opened.IsZero() {
+			a.Opened = young
 		} else {
 			return
 		}
@@ -252,10 +257,10 @@ func binds(reason string) bool {
 }
 
 // invariants are the ids that no policy may remove: the newest trusted of each cluster id, its
-// newest verified, those on hold. It goes by what is really there, and knows no clock but noon.
+// newest verified, the newest that a lasting key opened, those on hold. It goes by what is really there, and knows no clock but noon.
 func invariants(archives []Archive, p Policy) map[catalog.ID]bool {
 	safe := map[catalog.ID]bool{}
-	newest, content, stored := map[string]Archive{}, map[string]Archive{}, map[string]Archive{}
+	newest, content, stored, opened := map[string]Archive{}, map[string]Archive{}, map[string]Archive{}, map[string]Archive{}
 	newer := func(in map[string]Archive, a Archive) {
 		if b, ok := in[a.Cluster]; !ok || a.Time.After(b.Time) {
 			in[a.Cluster] = a
@@ -275,6 +280,9 @@ func invariants(archives []Archive, p Policy) map[catalog.ID]bool {
 		if !a.Stored.IsZero() {
 			newer(stored, a)
 		}
+		if !a.Opened.IsZero() {
+			newer(opened, a)
+		}
 	}
 	for cluster, a := range newest {
 		safe[a.ID] = true
@@ -282,6 +290,9 @@ func invariants(archives []Archive, p Policy) map[catalog.ID]bool {
 			safe[c.ID] = true
 		} else if s, ok := stored[cluster]; ok {
 			safe[s.ID] = true
+		}
+		if o, ok := opened[cluster]; ok {
+			safe[o.ID] = true
 		}
 	}
 	return safe
@@ -331,7 +342,7 @@ func dropEnded(archives []Archive, now time.Time) []Archive {
 
 func unsettled(archives []Archive, id catalog.ID, now time.Time) bool {
 	a := archives[slices.IndexFunc(archives, func(a Archive) bool { return a.ID == id })]
-	return a.Stored.After(now.Add(-hour)) || a.Content.After(now.Add(-hour))
+	return a.Stored.After(now.Add(-hour)) || a.Content.After(now.Add(-hour)) || a.Opened.After(now.Add(-hour))
 }
 
 // floor counts what stays of each cluster id.

@@ -36,8 +36,14 @@ func of(cluster string) func(*Archive) {
 	return func(a *Archive) { a.Cluster = cluster }
 }
 func content(when time.Time) func(*Archive) {
+	return func(a *Archive) { a.Stored, a.Content, a.Opened = when, when, when }
+}
+
+// byRun is verified by the key of the run that sealed it.
+func byRun(when time.Time) func(*Archive) {
 	return func(a *Archive) { a.Stored, a.Content = when, when }
 }
+func opened(when time.Time) func(*Archive) { return func(a *Archive) { a.Opened = when } }
 func stored(when time.Time) func(*Archive) { return func(a *Archive) { a.Stored = when } }
 
 // ago are archives so long before noon.

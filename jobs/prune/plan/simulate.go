@@ -55,7 +55,7 @@ func Simulate(p Policy, every time.Duration, days int, sizeBytes int64) (iter.Se
 func simulated(p Policy, at time.Time, sizeBytes int64) Archive {
 	id := catalog.ID(fmt.Sprintf("%s-%016x-%08x", at.Format("20060102T150405Z"), at.Unix(), 0))
 	receipt := at.Add(-settling)
-	return Archive{ID: id, Time: at, Bytes: sizeBytes, Keys: -1, Labels: p.Labels, Trust: Trusted, Stored: receipt, Content: receipt}
+	return Archive{ID: id, Time: at, Bytes: sizeBytes, Keys: -1, Labels: p.Labels, Trust: Trusted, Stored: receipt, Content: receipt, Opened: receipt}
 }
 
 // prune is one day's, and what it leaves.
