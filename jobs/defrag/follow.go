@@ -37,14 +37,13 @@ func (r *run) follow(ctx context.Context, s scene, m seen, conn *etcd.Conn) erro
 			f.refused = err
 			r.Log.Warn("defragmentation was not answered", "member", m.Name, "err", err)
 		case <-giveUp.C:
+			if isGood(answer) {
+				return nil
+			}
 			return f.left()
 		case <-ctx.Done():
-			select {
-			case err := <-answer:
-				if err == nil {
-					return nil
-				}
-			default:
+			if isGood(answer) {
+				return nil
 			}
 			return errors.Join(context.Cause(ctx), f.left())
 		case <-tick.C:
@@ -52,6 +51,16 @@ func (r *run) follow(ctx context.Context, s scene, m seen, conn *etcd.Conn) erro
 		if over, err := f.over(ctx); over {
 			return err
 		}
+	}
+}
+
+// isGood says whether the call was answered well by now: the answer may come together with what ends the waiting.
+func isGood(answer <-chan error) bool {
+	select {
+	case err := <-answer:
+		return err == nil
+	default:
+		return false
 	}
 }
 
