@@ -34,7 +34,7 @@ func TestARunBesideALongStepNamesTheHolder(t *testing.T) {
 	var besideErr, failErr, dryErr, waitErr error
 	wait := r.whenBegun(first, func() {
 		other := r.second()
-		other.Member, other.Etcd.Timeout = "", 500*time.Millisecond
+		other.Member, other.Etcd.Timeout = "", time.Second
 		other.Policy.IfLocked = lock.Skip
 		beside, besideErr = Run(t.Context(), other.Config)
 		other.Policy.IfLocked, other.DryRun = lock.Fail, true

@@ -57,10 +57,10 @@ func TestNobodyCanTellOfABlindMember(t *testing.T) {
 		r.c.Members[first].Kill(t)
 		r.c.Members[first].Restart(t)
 	})
-	r.Etcd.MetricsEndpoints, r.BlindOK, r.GiveUp = []string{"http://127.0.0.1:1"}, true, 8*time.Second
+	r.Etcd.MetricsEndpoints, r.BlindOK, r.GiveUp = []string{"http://127.0.0.1:1"}, true, 12*time.Second
 	report, err := r.run()
 	wait()
-	if !errors.Is(err, ErrRunning) || errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "nobody can tell whether it is still defragmenting") {
+	if !errors.Is(err, ErrRunning) || errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), " serves after ") || !strings.Contains(err.Error(), "nobody can tell whether it is still defragmenting") {
 		t.Errorf("Run = %v", err)
 	}
 	if got := verdicts(report); strings.Count(got, "running") != 1 || !strings.Contains(got, name+" running") || strings.Contains(got, "defragmented") || len(r.spells()) != 1 {
