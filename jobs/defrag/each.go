@@ -56,7 +56,7 @@ func (r *run) turn(ctx context.Context) error {
 		case errors.Is(err, errMoved) && try < turns:
 			r.Log.Info("members are looked at again", "reason", err.Error())
 			continue
-		case m != nil:
+		case m != nil && (r.of(m.ID).Verdict == Failed || r.of(m.ID).Verdict == Running):
 			r.leave("not begun, since " + about(m.Member) + " did not end well")
 		default:
 			r.leave("not begun: " + err.Error())

@@ -31,7 +31,7 @@ func costScaleOf(t *testing.T) costScale {
 	text, given := os.LookupEnv("ETCDSAFE_BENCH")
 	if !given {
 		return costScale{lasts: []time.Duration{3 * time.Second}, rounds: 1,
-			plain: time.Second, other: 6 * time.Second, wait: time.Second, pause: 6 * time.Second}
+			plain: time.Second, other: 6 * time.Second, wait: time.Second, pause: 12 * time.Second}
 	}
 	rounds, err := strconv.Atoi(text)
 	if err != nil || rounds < 1 {
