@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -51,10 +52,10 @@ func (m mark) hold() catalog.Hold {
 	return catalog.Hold{Archive: m.id, Reason: m.reason, Until: m.until, Written: m.at, Tool: tool()}
 }
 
-// newMark reads what the person said.
-func (c *cli) newMark(id catalog.ID) (mark, error) {
+// newMark reads what the person said. It comes after all that was said before.
+func (c *cli) newMark(id catalog.ID, before []catalog.Hold) (mark, error) {
 	suffix, err := catalog.Suffix(c.random)
-	m := mark{id: id, reason: c.set.Hold.Reason.Get(), at: c.now().UTC(), suffix: suffix}
+	m := mark{id: id, reason: c.set.Hold.Reason.Get(), at: catalog.After(before, c.now().UTC()), suffix: suffix}
 	if c.set.Hold.Until.IsSet() {
 		until := c.set.Hold.Until.Get().UTC()
 		m.until = &until
@@ -125,7 +126,8 @@ func (c *cli) mark(ctx context.Context, what, name string, put func(context.Cont
 	if err != nil {
 		return err
 	}
-	said, err := c.newMark(choice.Manifest.ID)
+	before, _ := heard(ctx, what, stores, choice) // who cannot tell is among the faults
+	said, err := c.newMark(choice.Manifest.ID, before)
 	if err != nil {
 		return err
 	}
@@ -133,7 +135,7 @@ func (c *cli) mark(ctx context.Context, what, name string, put func(context.Cont
 	var faults []error
 	for _, store := range stores {
 		s, err := markedStore{URL: store.URL(), Result: jobs.Skipped}, choice.Faults[store]
-		if slices.Contains(choice.In, store) {
+		if err == nil && slices.Contains(choice.In, store) {
 			s.Result, err = jobs.OK, put(ctx, store, said)
 		}
 		if err != nil {
@@ -142,10 +144,62 @@ func (c *cli) mark(ctx context.Context, what, name string, put func(context.Cont
 		}
 		out.Stores = append(out.Stores, s)
 	}
+	if out.done() {
+		if err := c.counts(ctx, what, said, stores, choice); err != nil {
+			out.fail(err)
+			faults = append(faults, err)
+		}
+	}
 	if err := c.document(out, out.text); err != nil {
 		return errors.Join(append(faults, err)...)
 	}
 	return c.partly(ctx, out.done(), faults)
+}
+
+// heard is what all stores that answer say of holds of the chosen archive. One that cannot tell is from now on
+// among its faults. An accept is no part of that log, and asks for none.
+func heard(ctx context.Context, what string, stores catalog.Stores, choice catalog.Choice) (said []catalog.Hold, err error) {
+	if what == "accept" {
+		return nil, nil
+	}
+	for _, store := range stores {
+		if errors.Is(choice.Faults[store], bucket.ErrUnavailable) {
+			continue
+		}
+		here, fault := store.Said(ctx, choice.Manifest.ID)
+		if fault != nil {
+			choice.Faults[store], err = fault, errors.Join(err, fault)
+		}
+		said = append(said, here...)
+	}
+	return said, err
+}
+
+// counts reads again what is said, and fails where that is not what was to be: a hold that does not hold,
+// or an archive that is held after its release.
+func (c *cli) counts(ctx context.Context, what string, m mark, stores catalog.Stores, choice catalog.Choice) error {
+	said, err := heard(ctx, what, stores, choice)
+	if err != nil {
+		return err
+	}
+	lasting := catalog.Lasting(said, c.now())
+	holds := slices.ContainsFunc(lasting, func(h catalog.Hold) bool { return h.Written.Equal(m.at) && h.Reason == m.reason })
+	switch {
+	case what == "hold" && !holds:
+		return fmt.Errorf("hold %s: it was written and holds nothing: another document says that it ended", m.id)
+	case what == "release" && len(lasting) > 0:
+		return fmt.Errorf("release %s: it was written, and the archive is held: %s", m.id, lasting[0].Reason)
+	}
+	return nil
+}
+
+// fail says that what was written does not do what it was to.
+func (m marked) fail(err error) {
+	for i := range m.Stores {
+		if s := &m.Stores[i]; s.Result == jobs.OK {
+			s.Result, s.Error = jobs.Failed, jobs.OneLine(err)
+		}
+	}
 }
 
 func (m marked) done() bool {

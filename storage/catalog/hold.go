@@ -101,6 +101,18 @@ func Lasting(said []Hold, now time.Time) []Hold {
 	return slices.DeleteFunc(out, func(h Hold) bool { return h.Until != nil && !h.Until.After(now) })
 }
 
+// After is when to write a document, so that it comes after all that was said, also in this second, or
+// by a clock that is ahead: now, or a second after the newest by its name.
+func After(said []Hold, now time.Time) time.Time {
+	for _, h := range said {
+		at, err := time.Parse(stamp, h.name[:min(len(stamp), len(h.name))])
+		if err == nil && !at.Before(now.Truncate(time.Second)) {
+			now = at.Add(time.Second)
+		}
+	}
+	return now
+}
+
 // damagedFirst puts a damaged document before what the same one says in another store.
 func damagedFirst(a, b Hold) int {
 	return cmp.Compare(min(len(a.SHA256), 1), min(len(b.SHA256), 1))

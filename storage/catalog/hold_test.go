@@ -64,3 +64,23 @@ func TestWhatIsSaidInSeveralStoresIsOneLog(t *testing.T) {
 		}
 	}
 }
+
+// TestADocumentComesAfterAllThatWasSaid: by names, which have whole seconds, whoever's clock was ahead.
+func TestADocumentComesAfterAllThatWasSaid(t *testing.T) {
+	now := noon.Add(700 * time.Millisecond)
+	for name, want := range map[string]time.Time{
+		"":                                     now,
+		"20200101T000000Z-hold-0a1b.json":      now,
+		stampOf(noon.Add(-time.Second)):        now,
+		stampOf(noon):                          noon.Add(time.Second),
+		stampOf(noon.Add(time.Hour)):           noon.Add(time.Hour + time.Second),
+		"20991231T235959Z-release-0a1b.json":   time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC),
+		"nonsense that is longer than a stamp": now,
+	} {
+		if got := After([]Hold{{name: name}, {name: stampOf(noon.Add(-time.Hour))}}, now); !got.Equal(want) {
+			t.Errorf("after %q comes %s, want %s", name, got, want)
+		}
+	}
+}
+
+func stampOf(at time.Time) string { return at.Format(stamp) + "-release-0a1b.json" }
