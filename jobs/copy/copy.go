@@ -48,7 +48,7 @@ type ArchiveReport struct {
 
 // Run copies what To lacks, the newest first; every archive is tried. The report is filled as far
 // as the run came; the caller ends it. Where some were copied and some not, the report says so and
-// there is no error. Else it wraps the sentinels of bucket, archive, catalog (ErrNone where there is
+// there is no error, unless bytes or a manifest are damaged. Else it wraps the sentinels of bucket, archive, catalog (ErrNone where there is
 // nothing to copy) and spool, or is the cause of ctx.
 func Run(ctx context.Context, c Config) (Report, error) {
 	r := &run{Config: c, report: Report{Archives: []ArchiveReport{},
@@ -96,11 +96,21 @@ func (r *run) do(ctx context.Context) error {
 	if r.done == 0 && failed {
 		return errors.Join(faults...)
 	}
+	r.report.Skip = work == 0
+	return r.blame(faults)
+}
+
+// blame notes what went wrong beside what was done. Damage is an error all the same, however much was copied.
+func (r *run) blame(faults []error) error {
+	var damage []error
 	for _, err := range faults {
+		if errors.Is(err, archive.ErrCorrupt) || errors.Is(err, catalog.ErrCorrupt) {
+			damage = append(damage, err)
+			continue
+		}
 		r.report.Blame(jobs.CauseStore, jobs.OneLine(err))
 	}
-	r.report.Skip = work == 0
-	return nil
+	return errors.Join(damage...)
 }
 
 // nothing is the error where no store to be read has an archive, unless faults tell more.
