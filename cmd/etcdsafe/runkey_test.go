@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,7 +43,7 @@ func TestTheRunsKeyStandsNowhere(t *testing.T) {
 		t.Fatalf("it verified at level %s\n%v", depth, r)
 	}
 	key := fileKey(t, u)
-	places := u.everything(t)
+	places := u.files(t, "")
 	places["stdout"], places["stderr"] = r.stdout, r.stderr
 	for where, text := range shown() {
 		places[where] = text
@@ -59,7 +58,7 @@ func TestTheRunsKeyStandsNowhere(t *testing.T) {
 	}
 	for _, text := range spellings(key) { // the search finds what is there
 		u.write(t, "store/prod/RECOVERY.md", "x"+text+"x")
-		if !stands(key, u.everything(t)[u.path("store/prod/RECOVERY.md")]) {
+		if !stands(key, u.files(t, "")[u.path("store/prod/RECOVERY.md")]) {
 			t.Error("a planted key was not found")
 		}
 	}
@@ -102,24 +101,6 @@ func spellings(key []byte) []string {
 
 func stands(key []byte, text string) bool {
 	return slices.ContainsFunc(spellings(key), func(spelled string) bool { return strings.Contains(text, spelled) })
-}
-
-// everything is all files below the user's folder.
-func (u *user) everything(t *testing.T) map[string]string {
-	t.Helper()
-	out := map[string]string{}
-	err := filepath.WalkDir(u.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		raw, err := os.ReadFile(path)
-		out[path] = string(raw)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
 }
 
 // watchProcesses reads arguments and environments of a process and of its children until it has

@@ -3,8 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -67,16 +65,10 @@ func (s *secrets) written(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	for _, name := range []string{"report.json", "termination-log", "xcom", "store"} {
-		err := filepath.WalkDir(s.path(name), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || filepath.Base(filepath.Dir(path)) == "archives" {
-				return err
+		for path, text := range s.files(t, name) {
+			if filepath.Base(filepath.Dir(path)) != "archives" {
+				out[path] = text
 			}
-			raw, err := os.ReadFile(path)
-			out[path] = string(raw)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
 		}
 	}
 	return out
