@@ -167,13 +167,14 @@ func TestALateReceiptReleasesNoOther(t *testing.T) {
 		before := goes(t, input(p, archives...))
 		i := rapid.IntRange(0, len(archives)-1).Draw(t, "which")
 		young := noon.Add(-time.Duration(rapid.IntRange(-600, 3599).Draw(t, "seconds")) * time.Second)
-		if a := &archives[i]; a.Stored.IsZero() {
+		switch a := &archives[i]; {
+		case a.Stored.IsZero():
 			a.Stored = young
-		} else if a.Content.IsZero() {
+		case a.Content.IsZero():
 			a.Content = young
-		} else if a.Opened.IsZero() {
+		case a.Opened.IsZero():
 			a.Opened = young
-		} else {
+		default:
 			return
 		}
 		after := goes(t, input(p, archives...))
