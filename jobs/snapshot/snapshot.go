@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/etcdsafe/etcdsafe/jobs"
@@ -176,18 +177,38 @@ func (r *run) noteCluster(c *etcd.Cluster) {
 	r.Log.Info("members found", "members", len(c.Members), "quorum", c.Quorum)
 }
 
+// identityWait is how long stores are asked for a mere warning: one that hangs must not keep the snapshot
+// from the others.
+const identityWait = 15 * time.Second
+
 // noteIdentity says when the stores hold archives of another cluster under this name: as after a
 // restore, or, where ours come and go between them, because two clusters write here. The snapshot
-// is taken all the same. A store that cannot be read is found out later.
+// is taken all the same. A store that cannot be read, or not soon enough, is found out later.
 func (r *run) noteIdentity(ctx context.Context, id string) {
-	for _, store := range r.Stores {
-		other, mixed, err := store.Foreign(ctx, id)
+	ctx, stop := context.WithTimeout(ctx, identityWait)
+	defer stop()
+	type answer struct {
+		other string
+		mixed bool
+	}
+	answers := make([]answer, len(r.Stores))
+	var all sync.WaitGroup
+	for i, store := range r.Stores {
+		all.Go(func() {
+			if other, mixed, err := store.Foreign(ctx, id); err == nil {
+				answers[i] = answer{other, mixed}
+			}
+		})
+	}
+	all.Wait()
+	for i, a := range answers {
+		url := r.Stores[i].URL()
 		switch {
-		case err != nil || other == "":
-		case mixed:
-			r.report.Blame(jobs.CauseCluster, fmt.Sprintf("two clusters write under the name %q in %s: %s before, %s now; give each its own --cluster", r.Cluster, store.URL(), other, id))
+		case a.other == "":
+		case a.mixed:
+			r.report.Blame(jobs.CauseCluster, fmt.Sprintf("two clusters write under the name %q in %s: %s before, %s now; give each its own --cluster", r.Cluster, url, a.other, id))
 		default:
-			r.report.Warnings = append(r.report.Warnings, fmt.Sprintf("archives in %s are of cluster %s until now, this is %s: right after a restore, wrong otherwise", store.URL(), other, id))
+			r.report.Warnings = append(r.report.Warnings, fmt.Sprintf("archives in %s are of cluster %s until now, this is %s: right after a restore, wrong otherwise", url, a.other, id))
 		}
 	}
 }

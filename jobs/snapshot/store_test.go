@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -388,6 +389,35 @@ func TestOneOfTwoStoresIsEnough(t *testing.T) {
 			r.wantAllOpen(good)
 		})
 	}
+}
+
+// TestAStoreThatHangsKeepsNothingFromTheOther: it is asked something before the stream opens, takes the
+// question, and never answers.
+func TestAStoreThatHangsKeepsNothingFromTheOther(t *testing.T) {
+	t.Parallel()
+	c, _ := small(t)
+	r := newRig(t, c)
+	hangs := &hangingStore{liarStore: liarStore{objects: map[string][]byte{}, step: func(string, string) error { return buckettest.ErrBroken }}}
+	r.Stores = append([]*catalog.Catalog{openBlob(t, blob.NewBucket(hangs), "liar://hangs")}, r.Stores...)
+	ctx, stop := context.WithTimeout(t.Context(), 4*identityWait)
+	defer stop()
+	report, err := r.run(ctx)
+	if err != nil || !report.Committed || report.Cause != jobs.CauseStore || report.Stores[0].Result != jobs.Failed || report.Stores[1].Result != jobs.OK {
+		t.Errorf("Run = %v, %+v; want it committed to the other", err, report)
+	}
+}
+
+// hangingStore answers no LIST for as long as whoever asks first is patient.
+type hangingStore struct {
+	liarStore
+	hung atomic.Bool
+}
+
+func (s *hangingStore) ListPaged(ctx context.Context, _ *driver.ListOptions) (*driver.ListPage, error) {
+	if !s.hung.Swap(true) {
+		<-ctx.Done()
+	}
+	return nil, buckettest.ErrBroken
 }
 
 func TestTwoStoresGetTheSameBytes(t *testing.T) {

@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -26,6 +27,7 @@ type reader struct {
 
 	since  int64 // bytes since it was opened again
 	failed int   // times that it was, without a part's worth of bytes between
+	stalls int   // those of them for which the store was waited for in vain
 }
 
 // open opens the object at the byte that is to be read next.
@@ -124,11 +126,14 @@ func (r *reader) rate() error {
 // gave little between.
 func (r *reader) mayGoOn(err error) bool {
 	if r.since >= partBytes {
-		r.failed = 0
+		r.failed, r.stalls = 0, 0
 	}
 	r.since = 0
 	r.failed++
-	return r.failed < tries && r.b.again(r.ctx, err)
+	if errors.Is(err, errStalled) {
+		r.stalls++
+	}
+	return r.failed < tries && r.stalls < stallTries && r.b.again(r.ctx, err)
 }
 
 func (r *reader) shut() error {

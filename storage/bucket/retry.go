@@ -13,12 +13,20 @@ import (
 // again below that, in the same connection's time.
 const tries = 5
 
+// stallTries is how often a call goes to a store that says nothing: each costs all of a stall's
+// patience, while people and other stores wait.
+const stallTries = 2
+
 // persist makes a call until it succeeds, fails for good, or was made often enough. The error is
 // the last one.
 func (b *Bucket) persist(ctx context.Context, call func() error) error {
+	stalls := 0
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := call()
-		if err != nil && !b.again(ctx, err) {
+		if errors.Is(err, errStalled) {
+			stalls++
+		}
+		if err != nil && (stalls == stallTries || !b.again(ctx, err)) {
 			return struct{}{}, backoff.Permanent(err)
 		}
 		return struct{}{}, err

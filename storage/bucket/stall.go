@@ -57,7 +57,7 @@ func (b *Bucket) newWatch(ctx context.Context, patient time.Duration) (context.C
 // client may ask for ever. A store that never gives a second chance is waited for: a folder that is
 // large takes its time.
 func (b *Bucket) within(ctx context.Context, ask func(context.Context) error) error {
-	patient := b.kind.stall()
+	patient := b.kind.stall() / 2 // it is asked twice, and its answer is small
 	if b.kind.Again == nil {
 		patient = math.MaxInt64
 	}
