@@ -27,12 +27,12 @@ func (r *Report) store(url string, err error) {
 	r.Stores = append(r.Stores, s)
 }
 
-// isLack says of a store's error that the store cannot be had, or does not have what is to be looked
-// at, as one that is new or missed a run: its own fault alone while another store has it. A finding is
-// never that.
-func isLack(err error) bool {
+// isMore says of one fault that it is more than that the store cannot be had, or does not have what is to
+// be looked at, as one that is new or missed a run: its own fault alone while another store has it. A
+// finding is always more, and so is a key that does not fit.
+func isMore(err error) bool {
 	if errors.Is(err, ErrFinding) {
-		return false
+		return true
 	}
-	return errors.Is(err, bucket.ErrUnavailable) || errors.Is(err, catalog.ErrNone) || errors.Is(err, bucket.ErrNotExist)
+	return !errors.Is(err, bucket.ErrUnavailable) && !errors.Is(err, catalog.ErrNone) && !errors.Is(err, bucket.ErrNotExist)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,10 +95,11 @@ func (r *run) do(ctx context.Context) error {
 	var faults, lacks []error
 	r.began = r.Now()
 	for _, store := range r.Stores {
-		err := r.store(ctx, store)
+		wrong := r.store(ctx, store)
+		err := errors.Join(wrong...)
 		r.report.store(store.URL(), err)
 		switch {
-		case isLack(err):
+		case err != nil && !slices.ContainsFunc(wrong, isMore):
 			lacks = append(lacks, err)
 		case err != nil:
 			faults = append(faults, err)
@@ -115,12 +117,12 @@ func (r *run) do(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// store verifies what was asked for in one store. All archives are tried.
-func (r *run) store(ctx context.Context, store *catalog.Catalog) error {
+// store verifies what was asked for in one store, and returns each fault. All archives are tried.
+func (r *run) store(ctx context.Context, store *catalog.Catalog) []error {
 	ids, faults := r.choose(ctx, store)
 	for i, id := range ids {
 		if ctx.Err() != nil {
-			return errors.Join(append(faults, context.Cause(ctx))...)
+			return append(faults, context.Cause(ctx))
 		}
 		if r.Budget > 0 && r.Now().Sub(r.began) > r.Budget {
 			r.report.Warnings = append(r.report.Warnings, fmt.Sprintf("budget of %s spent: %d of %d archives not looked at in %s", r.Budget, len(ids)-i, len(ids), store.URL()))
@@ -130,7 +132,7 @@ func (r *run) store(ctx context.Context, store *catalog.Catalog) error {
 			faults = append(faults, err)
 		}
 	}
-	return errors.Join(faults...)
+	return faults
 }
 
 // choose lists the archives to look at, newest first. Manifests that a search passed over
