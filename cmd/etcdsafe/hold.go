@@ -126,6 +126,7 @@ func (c *cli) mark(ctx context.Context, what, name string, put func(context.Cont
 	if err != nil {
 		return err
 	}
+	c.tellPassed(choice)
 	before, _ := heard(ctx, what, stores, choice) // who cannot tell is among the faults
 	said, err := c.newMark(choice.Manifest.ID, before)
 	if err != nil {

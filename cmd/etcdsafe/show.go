@@ -64,6 +64,7 @@ func (c *cli) show(ctx context.Context, what string) error {
 	if err != nil {
 		return err
 	}
+	c.tellPassed(choice)
 	out := shown{Manifest: choice.Manifest}
 	faults := choice.FaultsOf(stores)
 	var said []catalog.Hold
@@ -91,6 +92,14 @@ func (c *cli) show(ctx context.Context, what string) error {
 		out.Stores[i].Holds = append(out.Stores[i].Holds, h)
 	}
 	return errors.Join(append([]error{c.printShown(out)}, faults...)...)
+}
+
+// tellPassed says which newer archives a search passed over, and why: whoever said latest may mean another
+// than was chosen.
+func (c *cli) tellPassed(choice catalog.Choice) {
+	for _, p := range choice.Passed {
+		c.complain(errors.New(p.String()))
+	}
 }
 
 func (c *cli) printShown(s shown) error {

@@ -40,6 +40,10 @@ func (r *run) wanted(ctx context.Context) (ids []catalog.ID, faults []error) {
 			faults = append(faults, err)
 			continue
 		}
+		for _, p := range choice.Passed {
+			r.report.Warnings = append(r.report.Warnings, p.String())
+			r.Log.Warn("archive passed over", "archive", p.ID, "err", p.Why)
+		}
 		ids = append(ids, choice.Manifest.ID)
 	}
 	if len(r.What) == 0 {

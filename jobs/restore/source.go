@@ -42,7 +42,7 @@ func (r *run) find(ctx context.Context) (*source, error) {
 		r.warn("store passed over", fault)
 	}
 	for _, p := range choice.Passed {
-		r.report.Warnings = append(r.report.Warnings, fmt.Sprintf("archive %s was passed over: %s", p.ID, p.Why))
+		r.report.Warnings = append(r.report.Warnings, p.String())
 		r.Log.Warn("archive passed over", "archive", p.ID, "err", p.Why)
 	}
 	src := &source{in: choice.In, manifest: &choice.Manifest}

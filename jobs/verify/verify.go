@@ -164,7 +164,7 @@ func (r *run) choose(ctx context.Context, store *catalog.Catalog) ([]catalog.ID,
 			ids = append(ids, p.ID) // looked at, so that its finding is reported
 			continue
 		}
-		r.report.Warnings = append(r.report.Warnings, fmt.Sprintf("archive %s was passed over: %s", p.ID, p.Why))
+		r.report.Warnings = append(r.report.Warnings, p.String())
 	}
 	if err != nil {
 		return ids, []error{err}

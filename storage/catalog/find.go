@@ -38,6 +38,9 @@ type Passed struct {
 	Why error
 }
 
+// String is what a person is told, who may think of another archive than was chosen.
+func (p Passed) String() string { return fmt.Sprintf("archive %s was passed over: %s", p.ID, p.Why) }
+
 // ErrPassed marks archives that are sound but never chosen by a search.
 var ErrPassed = errors.New("not chosen by default")
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/etcdsafe/etcdsafe/storage/bucket"
@@ -46,7 +47,19 @@ func (s Stores) Find(ctx context.Context, name string, asOf time.Time) (Choice, 
 	if choice.In == nil {
 		return choice, errors.Join(said...)
 	}
+	choice.Passed = newer(choice.Passed, choice.Manifest.ID)
 	return choice, choice.complete(ctx, s)
+}
+
+// newer is what was passed over beside the chosen one, each once, however many stores have it: what is older
+// would not have been chosen.
+func newer(passed []Passed, chosen ID) (out []Passed) {
+	for _, p := range passed {
+		if p.ID > chosen && !slices.ContainsFunc(out, func(o Passed) bool { return o.ID == p.ID }) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // complete asks the stores that gave an older archive, or none, for the chosen one.
