@@ -102,8 +102,8 @@ func (c *cli) list(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// recent is of how many archives, the newest, the newest receipt is read without --long: a small
-// part of what listing 10,000 names costs.
+// recent is of how many archives, the newest, the manifest and its newest receipt are read without --long:
+// a small part of what listing 10,000 names costs.
 const recent = 32
 
 // view is what one store told.

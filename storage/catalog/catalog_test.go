@@ -445,3 +445,49 @@ func FuzzDecodeManifest(f *testing.F) {
 		}
 	})
 }
+
+// TestFailuresAreThoseThatKnowFinds: list goes by the one, list --long by the other.
+func TestFailuresAreThoseThatKnowFinds(t *testing.T) {
+	other := Manifest{SHA256: strings.Repeat("0", 64)}
+	for name, c := range map[string]struct {
+		say  func(t *testing.T, c *Catalog, m, other Manifest)
+		want bool
+	}{
+		"failed": {func(t *testing.T, c *Catalog, m, _ Manifest) { receipt(t, c, m, Stored, false, 1) }, true},
+		"sound later": {func(t *testing.T, c *Catalog, m, _ Manifest) {
+			receipt(t, c, m, Stored, false, 1)
+			receipt(t, c, m, Stored, true, 2)
+		}, false},
+		"failed for another manifest": {func(t *testing.T, c *Catalog, m, other Manifest) {
+			receipt(t, c, m, Stored, true, 1)
+			receipt(t, c, other, Stored, false, 2)
+		}, false},
+		"sound for another manifest": {func(t *testing.T, c *Catalog, m, other Manifest) {
+			receipt(t, c, m, Stored, false, 1)
+			receipt(t, c, other, Stored, true, 2)
+		}, true},
+		"a damaged one later": {func(t *testing.T, c *Catalog, m, _ Manifest) {
+			receipt(t, c, m, Stored, false, 1)
+			if err := c.store.Put(t.Context(), "prod/receipts/"+string(m.ID)+"/20981123T120000Z-stored-0a1b.json", strings.NewReader("x"), 1, false); err != nil {
+				t.Fatal(err)
+			}
+		}, true},
+	} {
+		cat, _ := memory(t)
+		m := commit(t, cat, sample(t, noon, 7))
+		other.ID = m.ID
+		c.say(t, cat, m, other)
+		items, err := Collect(cat.Everything(t.Context()))
+		if err != nil || len(items) != 1 {
+			t.Fatalf("%d items, %v", len(items), err)
+		}
+		known, err := cat.Know(t.Context(), items[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := cat.Failures(t.Context(), items)[m.ID].Finding
+		if got != known.Finding || (got != "") != c.want {
+			t.Errorf("%s: Failures tells %q, Know %q; want one told: %t", name, got, known.Finding, c.want)
+		}
+	}
+}
