@@ -136,6 +136,26 @@ func TestAStoreThatFallsSilentIsAskedNoMoreOfHolds(t *testing.T) {
 	}
 }
 
+// TestAHoldInAStoreThatIsDownIsNotKnown: the other store's copy goes, and the report says why that may be.
+func TestAHoldInAStoreThatIsDownIsNotKnown(t *testing.T) {
+	first, second := newTwinRig(t)
+	id := first.go4[0]
+	second.say(id, "legal", false, 1)
+	second.liar.step = func(call) error { return buckettest.ErrBroken }
+	report, err := Run(t.Context(), first.Config)
+	if err != nil || report.Cause != jobs.CauseStore {
+		t.Errorf("Run = %v, cause %q; want it to blame the second store", err, report.Cause)
+	}
+	if err := whole(first.store, id); err == nil {
+		t.Errorf("the first store keeps %s, which is held in a store that is down: then README and the warning are wrong", id)
+	}
+	if said := strings.Join(report.Warnings, "\n"); !strings.Contains(said, "liar://second") || !strings.Contains(said, "holds that lie in this store alone were not known") {
+		t.Errorf("warnings are %q, want the store and what was not known", report.Warnings)
+	}
+	second.honest()
+	second.wantWhole(id)
+}
+
 // TestAHoldInAStoreThatIsRefusedHolds: its own plan may be refused, what is said there counts.
 func TestAHoldInAStoreThatIsRefusedHolds(t *testing.T) {
 	first, second := newTwinRig(t)

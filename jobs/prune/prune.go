@@ -158,11 +158,12 @@ func hashOf(plans []*planned) string {
 // for, if others did.
 func (r *run) conclude(plans []*planned, forgive bool) error {
 	var faults, down []error
+	var blamed []string
 	for _, p := range plans {
 		if p.err != nil {
 			p.report.Result, p.report.Error = jobs.Failed, jobs.OneLine(p.err)
 			if errors.Is(p.err, bucket.ErrUnavailable) && p.plan.Err() == nil {
-				down = append(down, p.err)
+				down, blamed = append(down, p.err), append(blamed, p.told())
 			} else {
 				faults = append(faults, p.err)
 			}
@@ -176,8 +177,16 @@ func (r *run) conclude(plans []*planned, forgive bool) error {
 	if !forgive || len(down) == len(plans) {
 		return errors.Join(append(faults, down...)...)
 	}
-	for _, err := range down {
-		r.report.Blame(jobs.CauseStore, jobs.OneLine(err))
+	for _, why := range blamed {
+		r.report.Blame(jobs.CauseStore, why)
 	}
 	return errors.Join(faults...)
+}
+
+// told is what a person must know of a store that did not answer.
+func (p *planned) told() string {
+	if !p.silent {
+		return jobs.OneLine(p.err)
+	}
+	return jobs.OneLine(p.err) + "; holds that lie in this store alone were not known, and kept nothing in the others"
 }
