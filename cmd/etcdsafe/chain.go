@@ -11,6 +11,7 @@ import (
 
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
 	"github.com/etcdsafe/etcdsafe/jobs"
+	"github.com/etcdsafe/etcdsafe/jobs/prune/plan"
 	"github.com/etcdsafe/etcdsafe/jobs/snapshot"
 	"github.com/etcdsafe/etcdsafe/jobs/verify"
 	"github.com/etcdsafe/etcdsafe/storage/archive"
@@ -81,12 +82,21 @@ func (ch *chain) checks() []settings.Check {
 				out = append(out, ch.levelHasKey)
 			}
 		case "prune":
-			out = append(out, settings.Need(&s.Stores), policyIsPossible, onlyHasReason, locksOutlastRuns, notSimulated)
+			out = append(out, settings.Need(&s.Stores), policyIsPossible, policyHasRule, onlyHasReason, locksOutlastRuns, notSimulated)
 		case "defrag":
 			out = append(out, ruleCompiles, waitIsLong, leaseIsNamed, ch.isOnePod)
 		}
 	}
 	return out
+}
+
+// policyHasRule refuses before the first job what prune would refuse after the others.
+func policyHasRule(s *settings.Settings) error {
+	rules, err := policy(s)
+	if err == nil && len(s.Prune.Only.Get()) == 0 && rules.Empty() {
+		return fmt.Errorf("prune: %w", plan.ErrEmptyPolicy)
+	}
+	return nil // policyIsPossible tells of err
 }
 
 func notSimulated(s *settings.Settings) error {

@@ -105,6 +105,9 @@ func (r *run) do(ctx context.Context) error {
 			faults = append(faults, err)
 		}
 	}
+	if len(lacks) == len(r.Stores) && r.MaxAge > 0 && errors.Is(errors.Join(lacks...), catalog.ErrNone) {
+		faults = append(faults, fmt.Errorf("no archive of %q is there to be young enough: %w", r.Cluster, ErrTooOld))
+	}
 	if len(lacks) == len(r.Stores) || ctx.Err() != nil {
 		faults, lacks = append(faults, lacks...), nil
 	}

@@ -53,7 +53,7 @@ type Defrag struct {
 	Metrics        Set[Choice]        `split_words:"true" preset:"required" enum:"required,optional" desc:"whether every member's metrics must tell that nothing is in flight"`
 	Member         Set[string]        `split_words:"true" desc:"this member alone, by name or id; all rules hold"`
 	MaxMembers     Set[int64]         `split_words:"true" desc:"most members to defragment in one run; unset means all"`
-	CompactKeep    Set[int64]         `split_words:"true" desc:"first drop the history but for so many revisions; unset means never. Kubernetes does this by itself, every 5 minutes"`
+	CompactKeep    Set[int64]         `split_words:"true" desc:"where a member is to be defragmented, first drop the history but for so many revisions; unset means never. Kubernetes does this by itself, every 5 minutes"`
 	Disarm         Set[bool]          `split_words:"true" preset:"false" desc:"end alarms NOSPACE once every member is below 80 % of its quota"`
 }
 

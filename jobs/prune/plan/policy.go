@@ -83,4 +83,4 @@ func (p Policy) hasRule() bool {
 }
 
 // empty says whether p has neither a rule nor a cap. The floor alone is no policy.
-func (p Policy) empty() bool { return !p.hasRule() && p.MaxCount == 0 && p.MaxBytes == 0 }
+func (p Policy) Empty() bool { return !p.hasRule() && p.MaxCount == 0 && p.MaxBytes == 0 }

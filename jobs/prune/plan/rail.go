@@ -80,7 +80,7 @@ func (d *decision) refusals() []Refusal {
 }
 
 func (d *decision) emptyPolicy() string {
-	if len(d.Only) > 0 || !d.Policy.empty() {
+	if len(d.Only) > 0 || !d.Policy.Empty() {
 		return ""
 	}
 	return fmt.Sprintf("policy for %d archives is empty", len(d.entries))
