@@ -77,6 +77,7 @@ func (r *reader) Read(p []byte) (int, error) {
 			return n, fmt.Errorf("read %q at byte %d: %w", r.obj.Key, r.read, err)
 		}
 		r.shut() //nolint:errcheck // it is opened again
+		r.waited, r.got = 0, 0
 		if n > 0 {
 			return n, nil
 		}

@@ -54,7 +54,7 @@ type kind struct {
 
 var kinds = []kind{
 	{"snapshot", snapshotStages, false, []int{0}, []int{3, 15}},
-	{"copy", copyStages, true, []int{0}, []int{3, 15}},
+	{"copy", copyStages, true, []int{0}, []int{1, 3, 15}}, // 1: nothing lies in what is empty for a moment
 	{"prune", pruneStages, true, []int{0}, []int{3, 15}},
 	{"verify", verifyStages, true, []int{0}, []int{1, 3, 15}},
 }

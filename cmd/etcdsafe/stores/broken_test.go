@@ -80,8 +80,12 @@ func TestAStoreThatStandsStillIsGivenUp(t *testing.T) {
 				r.l.Lie(c.ask, 0, test.lie)
 				began := time.Now()
 				r.wantUnavailable(test.call, c.call())
-				if took := time.Since(began); took < 2*patience {
-					t.Errorf("%s took %s, want twice %s at least", test.call, took, patience)
+				each := patience
+				if test.call == "List" {
+					each /= 2 // its answer is small
+				}
+				if took := time.Since(began); took < 2*each {
+					t.Errorf("%s took %s, want twice %s at least", test.call, took, each)
 				}
 				r.wantObjects("there")
 			})
@@ -100,7 +104,7 @@ func TestAStoreThatStandsStillIsGivenUp(t *testing.T) {
 // TestAStallThatEndsIsForgotten: the next try succeeds, and a reader goes on at its byte.
 func TestAStallThatEndsIsForgotten(t *testing.T) {
 	eachShop(t, func(t *testing.T, s shop) {
-		s.patience = 200 * time.Millisecond
+		s.patience = 2 * time.Second
 		data := pattern(60_000)
 		for name, lie := range map[string]storetest.Lie{"Put": storetest.Stall(), "read": storetest.StallAfter(40_000), "List": storetest.StallAfter(20)} {
 			t.Run(name, func(t *testing.T) {
