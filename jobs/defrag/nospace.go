@@ -139,9 +139,23 @@ func (r *run) disarmAll(ctx context.Context, s scene) error {
 	if err := errors.Join(append(faults, conn.Close())...); err != nil {
 		return err
 	}
-	s, err = r.wellScene(ctx)
-	if err == nil && s.noSpace() {
-		r.report.Blame(jobs.CauseCluster, "alarm NOSPACE came back at once: the cluster is written full")
+	return r.stays(ctx)
+}
+
+// heardOf is how many looks members are given to hear that an alarm was disarmed.
+const heardOf = 5
+
+// stays looks whether the alarm is gone: a member may hear of that after the leader has answered.
+func (r *run) stays(ctx context.Context) error {
+	for range heardOf {
+		s, err := r.wellScene(ctx)
+		if err != nil || !s.noSpace() {
+			return err
+		}
+		if err := r.pause(ctx, r.pace.again); err != nil {
+			return err
+		}
 	}
-	return err
+	r.report.Blame(jobs.CauseCluster, "alarm NOSPACE came back at once: the cluster is written full")
+	return nil
 }

@@ -12,6 +12,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
@@ -153,6 +155,9 @@ func (c *Conn) why(err error) error {
 	}
 	if c.alive.Err() != nil {
 		return context.Cause(c.alive)
+	}
+	if errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded {
+		return err // the call's own, after which etcd's client may hang up
 	}
 	if fault := c.wire.conn.fault(); fault != nil {
 		return fmt.Errorf("%w: %w", ErrConnectionLost, fault)

@@ -57,7 +57,7 @@ func TestAResetAtEach64KiB(t *testing.T) {
 
 // TestAStoreThatStandsStillIsGivenUp, or that is slower than the floor: there is no other deadline.
 func TestAStoreThatStandsStillIsGivenUp(t *testing.T) {
-	const patience = 40 * time.Millisecond
+	const patience = 400 * time.Millisecond
 	eachShop(t, func(t *testing.T, s shop) {
 		s.patience = patience
 		for name, test := range map[string]struct {
