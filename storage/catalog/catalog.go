@@ -50,13 +50,25 @@ type Entry struct {
 	Written time.Time // by the store's clock
 }
 
-// maxAhead is how far an id's time may lie ahead of a clock.
+// maxAhead is how far the time in a name may lie ahead of a clock.
 const maxAhead = 5 * time.Minute
 
 // Future says whether the archive claims to have been taken later than it was written, or than now by
 // our own clock, unless that is zero: the store's may have been wrong too.
 func (e Entry) Future(now time.Time) bool {
-	return e.ID.Time().After(e.Written.Add(maxAhead)) || !now.IsZero() && e.ID.Time().After(now.Add(maxAhead))
+	return isAhead(e.ID.Time(), e.Written, now)
+}
+
+func isAhead(at, written, now time.Time) bool {
+	return at.After(written.Add(maxAhead)) || !now.IsZero() && at.After(now.Add(maxAhead))
+}
+
+// now is our own clock, or zero.
+func (c *Catalog) now() time.Time {
+	if c.Now == nil {
+		return time.Time{}
+	}
+	return c.Now()
 }
 
 // List returns all archives, newest first, by one LIST. Objects with other names are none.

@@ -399,11 +399,16 @@ func TestCancelledCallsEndWithTheirContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, call := range map[string]func() error{
-		"List":     func() error { _, err := c.List(ctx); return err },
-		"Manifest": func() error { _, err := c.Manifest(ctx, m.ID); return err },
-		"Commit":   func() error { return c.Commit(ctx, sample(t, noon, 2)) },
-		"Find":     func() error { _, err := c.Find(ctx, Latest, time.Time{}); return err },
-		"Receipts": func() error { _, err := c.Receipts(ctx, m.ID, Stored); return err },
+		"List":         func() error { _, err := c.List(ctx); return err },
+		"Manifest":     func() error { _, err := c.Manifest(ctx, m.ID); return err },
+		"Commit":       func() error { return c.Commit(ctx, sample(t, noon, 2)) },
+		"Find":         func() error { _, err := c.Find(ctx, Latest, time.Time{}); return err },
+		"Receipts":     func() error { _, err := c.Receipts(ctx, m.ID, Stored); return err },
+		"ClaimSlot":    func() error { _, err := c.ClaimSlot(ctx, "prune", noon, Run{Holder: "x"}); return err },
+		"PutRun":       func() error { return c.PutRun(ctx, Run{Job: "prune", Slot: noon}, "0a1b") },
+		"LastRun":      func() error { _, err := c.LastRun(ctx, "prune"); return err },
+		"LastSnapshot": func() error { _, err := c.LastSnapshot(ctx); return err },
+		"LastReceipt":  func() error { _, err := c.LastReceipt(ctx); return err },
 	} {
 		if err := call(); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v, want context.Canceled", name, err)
@@ -430,6 +435,7 @@ func TestEveryManifestFieldIsTold(t *testing.T) {
 	}
 	fields(reflect.TypeFor[Manifest]())
 	fields(reflect.TypeFor[Receipt]())
+	fields(reflect.TypeFor[Run]())
 }
 
 func FuzzDecodeManifest(f *testing.F) {

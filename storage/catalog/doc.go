@@ -6,6 +6,8 @@
 //	Publish ───▶ archives/<id>.db.zst.age
 //	Commit     ─▶ manifests/<id>.json             the archive exists from here on
 //	PutReceipt ─▶ receipts/<id>/<time>-….json     one per verification
+//	ClaimSlot  ─▶ runs/claims/<slot>-<line>.json  one process's word that it does what is due
+//	PutRun     ─▶ runs/<job>/<slot>-….json        what came of it
 //
 // The package knows objects and their names, not etcd and not keys. It never removes anything
 // and never believes a document whose own SHA-256 does not fit.

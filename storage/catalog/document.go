@@ -9,7 +9,7 @@ import (
 	"fmt"
 )
 
-// ErrCorrupt marks a manifest or receipt whose bytes are not those that were written, or that
+// ErrCorrupt marks a manifest, receipt or record whose bytes are not those that were written, or that
 // contradicts itself.
 var ErrCorrupt = errors.New("corrupt")
 

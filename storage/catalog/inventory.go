@@ -99,28 +99,27 @@ func (c *Catalog) Probes(ctx context.Context) (out []bucket.Object, err error) {
 	return out, nil
 }
 
-// parse takes an object name apart: its folder, and the id that it is about; "" where it is none of
-// ours.
-func (k keys) parse(key string) (folder string, id ID) {
+// parse is the id that an object is about, by its name; "" where it is none of ours.
+func (k keys) parse(key string) ID {
 	folder, name, _ := strings.Cut(strings.TrimPrefix(key, k.cluster+"/"), "/")
 	switch folder {
 	case "manifests", "accepts":
 		var ok bool
 		if name, ok = strings.CutSuffix(name, ".json"); !ok {
-			return folder, ""
+			return ""
 		}
 	case "archives":
 		name, _, _ = strings.Cut(name, ".")
 	case "receipts", "holds":
 		name, _, _ = strings.Cut(name, "/")
 	default:
-		return folder, ""
+		return ""
 	}
 	id, err := ParseID(name)
 	if err != nil {
-		return folder, ""
+		return ""
 	}
-	return folder, id
+	return id
 }
 
 // Known is what the documents of one archive say.

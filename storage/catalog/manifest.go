@@ -8,7 +8,7 @@ import (
 	"github.com/etcdsafe/etcdsafe/storage/archive"
 )
 
-// maxDocument bounds a manifest or receipt before memory is taken for it.
+// maxDocument bounds a manifest, a receipt or any other document before memory is taken for it.
 const maxDocument = 1 << 20
 
 // Manifest is the commit of one archive, format 1. Fields are only ever added; FORMAT.md in

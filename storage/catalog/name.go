@@ -19,6 +19,8 @@ var ErrBadName = errors.New("not a valid name")
 
 var (
 	idForm      = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{16}-[0-9a-f]{8}$`)
+	runForm     = regexp.MustCompile(`^([a-z-]+)/([0-9TZ]{16})-[0-9a-f]{4}\.json$`)
+	claimForm   = regexp.MustCompile(`^claims/([0-9TZ]{16})-([a-z-]+(?:_[a-z-]+)*)\.json$`)
 	clusterForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
 )
 
@@ -90,7 +92,9 @@ func (k keys) parseManifest(key string) (ID, bool) {
 	return id, err == nil
 }
 
-func (k keys) receipts(id ID) string { return k.cluster + "/receipts/" + string(id) + "/" }
+func (k keys) allReceipts() string { return k.cluster + "/receipts/" }
+
+func (k keys) receipts(id ID) string { return k.allReceipts() + string(id) + "/" }
 
 func (k keys) receipt(r Receipt, suffix string) string {
 	return fmt.Sprintf("%s%s-%s-%s.json", k.receipts(r.Archive), r.Finished.UTC().Format(stamp), r.Level, suffix)
@@ -113,6 +117,47 @@ func parseNote(key string) (at time.Time, what string, ok bool) {
 	}
 	at, err := time.Parse(stamp, parts[0])
 	return at, parts[1], err == nil
+}
+
+func (k keys) runs() string { return k.cluster + "/runs/" }
+
+func (k keys) runsOf(job string) string { return k.runs() + job + "/" }
+
+// run is the name of a run's record. The error wraps ErrBadName where it would not come back by parseRun.
+func (k keys) run(r Run, suffix string) (string, error) {
+	key := k.runsOf(r.Job) + r.Slot.UTC().Format(stamp) + "-" + suffix + ".json"
+	if got, ok := k.parseRun(key); !ok || got.Job != r.Job || !got.Slot.Equal(r.Slot) {
+		return "", fmt.Errorf("run of %q at %s, %q: %w", r.Job, r.Slot.UTC().Format(time.RFC3339), suffix, ErrBadName)
+	}
+	return key, nil
+}
+
+// claim is the name of what claims r's slot for r's line, as run does it. Stores take no comma.
+func (k keys) claim(r Run) (string, error) {
+	key := k.runsOf("claims") + r.Slot.UTC().Format(stamp) + "-" + strings.ReplaceAll(r.Line, ",", "_") + ".json"
+	if got, ok := k.parseRun(key); !ok || got.Line != r.Line || !got.Slot.Equal(r.Slot) {
+		return "", fmt.Errorf("claim of %q at %s: %w", r.Line, r.Slot.UTC().Format(time.RFC3339), ErrBadName)
+	}
+	return key, nil
+}
+
+// parseRun takes the name of what lies under runs/ apart; other objects there are none of ours.
+func (k keys) parseRun(key string) (r Record, ok bool) {
+	name, ok := strings.CutPrefix(key, k.runs())
+	if !ok {
+		return Record{}, false
+	}
+	var at string
+	if m := claimForm.FindStringSubmatch(name); m != nil {
+		at, r.Line = m[1], strings.ReplaceAll(m[2], "_", ",")
+	} else if m := runForm.FindStringSubmatch(name); m != nil && m[1] != "claims" {
+		r.Job, at = m[1], m[2]
+	} else {
+		return Record{}, false
+	}
+	slot, err := time.Parse(stamp, at)
+	r.Slot = slot
+	return r, err == nil
 }
 
 // ArchiveObject is an archive's object name within its cluster, as the manifest tells it.

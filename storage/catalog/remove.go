@@ -146,6 +146,17 @@ func (p Pruner) removeProbe(ctx context.Context, key string) error {
 	return nil
 }
 
+// RemoveRecord removes what lies under runs/. One that is gone is removed already: nil.
+func (p Pruner) RemoveRecord(ctx context.Context, r Record) error {
+	if _, ok := p.keys.parseRun(r.Object.Key); !ok {
+		return fmt.Errorf("%q is no record of a run: %w", r.Object.Key, ErrBadName)
+	}
+	if err := p.remover.Remove(ctx, r.Object.Key); err != nil {
+		return fmt.Errorf("record of a run in %s: %w", p.URL(), err)
+	}
+	return nil
+}
+
 // Clock is the store's time, by a small object that is written and removed. name tells probes
 // apart. The error wraps ErrUnwritable where the store takes none.
 func (p Pruner) Clock(ctx context.Context, name string) (time.Time, error) {

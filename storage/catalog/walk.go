@@ -56,7 +56,7 @@ func (c *Catalog) feed(ctx context.Context, folder string, to chan<- found) {
 			send(found{err: fmt.Errorf("list %s of %q in %s: %w", folder, c.cluster, c.store.URL(), err)})
 			return
 		}
-		if _, id := c.keys.parse(obj.Key); id != "" && !send(found{folder: folder, id: id, obj: obj}) {
+		if id := c.keys.parse(obj.Key); id != "" && !send(found{folder: folder, id: id, obj: obj}) {
 			return
 		}
 	}
@@ -116,7 +116,7 @@ func nextItem(ctx context.Context, lists []*listing) (Item, error) {
 	return it, nil
 }
 
-// put adds an object, as keys.parse took its name apart.
+// put adds an object, which lies in folder.
 func (it *Item) put(folder string, obj bucket.Object) {
 	switch folder {
 	case "manifests":
