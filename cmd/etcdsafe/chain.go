@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
 	"github.com/etcdsafe/etcdsafe/jobs"
@@ -22,7 +23,6 @@ import (
 var runnable = []string{"snapshot", "verify", "prune", "defrag"}
 
 func (c *cli) runCommand() *cobra.Command {
-	s := c.set
 	cmd := &cobra.Command{
 		Use:   "run JOB,JOB...",
 		Short: "several jobs in order in one process, stopping at the first that is not done",
@@ -35,14 +35,20 @@ func (c *cli) runCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			names, err := jobNames(args[0])
 			if err != nil {
-				return err
+				return usageError(fmt.Errorf("run %w", err))
 			}
 			ch := &chain{cli: c, names: names}
 			return c.within(cmd.Context(), &runReport{Report: jobs.Report{Job: "run"}, names: names, Jobs: []outcome{}}, ch.run, ch.checks()...)
 		},
 	}
-	s.PrefixedFlags(cmd.Flags(), &s.Common, &s.Store, &s.Job, &s.Etcd, &s.Quota, &s.Lock, &s.Keys, &s.Spool, &s.Snapshot, &s.Verify, &s.Prune, &s.Defrag)
+	c.chainFlags(cmd.Flags())
 	return cmd
+}
+
+// chainFlags are those of every job that run and cron know.
+func (c *cli) chainFlags(fs *pflag.FlagSet) {
+	s := c.set
+	s.PrefixedFlags(fs, &s.Common, &s.Store, &s.Job, &s.Etcd, &s.Quota, &s.Lock, &s.Keys, &s.Spool, &s.Snapshot, &s.Verify, &s.Prune, &s.Defrag)
 }
 
 // jobNames reads the list of jobs: each at most once.
@@ -52,9 +58,9 @@ func jobNames(list string) ([]string, error) {
 		names[i] = strings.TrimSpace(name)
 		switch {
 		case !slices.Contains(runnable, names[i]):
-			return nil, usageError(fmt.Errorf("run %q: %q is none of %s%s", list, names[i], strings.Join(runnable, ", "), settings.DidYouMean(names[i], runnable)))
+			return nil, fmt.Errorf("%q: %q is none of %s%s", list, names[i], strings.Join(runnable, ", "), settings.DidYouMean(names[i], runnable))
 		case slices.Contains(names[:i], names[i]):
-			return nil, usageError(fmt.Errorf("run %q: %s is there twice", list, names[i]))
+			return nil, fmt.Errorf("%q: %s is there twice", list, names[i])
 		}
 	}
 	return names, nil
@@ -66,6 +72,7 @@ type chain struct {
 	names []string
 	key   archive.RunKey   // of what snapshot sealed, where verify has no identity
 	fresh *snapshot.Report // what snapshot committed
+	slot  *slotOf          // nil: not begun by cron
 }
 
 // checks are those of all jobs in the run.
@@ -122,6 +129,7 @@ func (ch *chain) run(ctx context.Context, log *slog.Logger, tell jobs.Progress) 
 		h := out.head()
 		h.End(ch.now(), exitCode(err, h.Cause), err)
 		all.add(out)
+		ch.note(ctx, out, ch.log)
 		switch {
 		case err != nil:
 			return all, fmt.Errorf("%s: %w", name, err)

@@ -17,7 +17,7 @@ func (c *cli) configCommand() *cobra.Command {
 		RunE:  func(*cobra.Command, []string) error { return c.config() },
 	}
 	s.Flags(cmd.Flags(), &s.Common, &s.Store, &s.Job, &s.Etcd, &s.Lock, &s.Keys, &s.Spool, &s.Past)
-	s.PrefixedFlags(cmd.Flags(), &s.Snapshot, &s.Verify, &s.Restore, &s.Copy, &s.Prune, &s.Hold, &s.List, &s.Break)
+	s.PrefixedFlags(cmd.Flags(), &s.Snapshot, &s.Verify, &s.Restore, &s.Copy, &s.Prune, &s.Defrag, &s.Cron, &s.Hold, &s.List, &s.Break)
 	return cmd
 }
 

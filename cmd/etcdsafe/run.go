@@ -81,7 +81,7 @@ func (c *cli) root() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(helpCommand(root))
 	defer refuseUnknownShells(root)
-	root.AddCommand(c.snapshotCommand(), c.verifyCommand(), c.restoreCommand(), c.listCommand(), c.showCommand(), c.copyCommand(), c.pruneCommand(), c.defragCommand(), c.runCommand(), c.statusCommand(), c.doctorCommand(),
+	root.AddCommand(c.snapshotCommand(), c.verifyCommand(), c.restoreCommand(), c.listCommand(), c.showCommand(), c.copyCommand(), c.pruneCommand(), c.defragCommand(), c.runCommand(), c.cronCommand(), c.healthcheckCommand(), c.statusCommand(), c.doctorCommand(),
 		c.holdCommand(), c.releaseCommand(), c.acceptCommand(), c.lockCommand(),
 		c.keygenCommand(), c.demoCommand(), c.configCommand(), c.versionCommand())
 	return root

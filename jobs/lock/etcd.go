@@ -12,12 +12,9 @@ import (
 	"github.com/etcdsafe/etcdsafe/jobs/etcd"
 )
 
-// The keys of the lock. There is one for each etcd cluster, whatever its name: two users who call
+// lockKey is the key of the lock. There is one for each etcd cluster, whatever its name: two users who call
 // the same cluster by two names must not work on it at once.
-const (
-	lockKey   = etcd.Prefix + "lock"
-	brokenKey = etcd.Prefix + "lock-broken"
-)
+const lockKey = etcd.Prefix + "lock"
 
 // Etcd is a lock in the cluster that is worked on: a key under a lease, which ends with its holder. It
 // goes on while one voter of several does not answer.
@@ -25,21 +22,29 @@ func Etcd(cfg etcd.Config, o Options) Locker {
 	if most := o.attempt(); cfg.Timeout <= 0 || cfg.Timeout > most {
 		cfg.Timeout = most
 	}
-	return Locker{place: &key{keys: etcd.NewKeys(cfg), opt: o}, kind: KindEtcd, where: "lock " + lockKey + " in etcd", opt: o}
+	k := &key{keys: etcd.NewKeys(cfg), opt: o, name: lockKey}
+	if o.Name != "" {
+		k.name = etcd.Prefix + o.Name
+	}
+	return Locker{place: k, kind: KindEtcd, where: "lock " + k.name + " in etcd", opt: o}
 }
 
 // key is the place in etcd.
 type key struct {
 	keys *etcd.Keys
 	opt  Options
+	name string
 }
+
+// broken is the name of the trace that a person left.
+func (k *key) broken() string { return k.name + "-broken" }
 
 func (k *key) take(ctx context.Context, c Claim) (grip, error) {
 	text, err := c.encode()
 	if err != nil {
 		return nil, err
 	}
-	want := etcd.Key{Name: lockKey, Value: text, Lease: leaseOf(c)}
+	want := etcd.Key{Name: k.name, Value: text, Lease: leaseOf(c)}
 	got, err := k.keys.Claim(ctx, want, k.opt.lease())
 	if err != nil {
 		return nil, err
@@ -58,7 +63,7 @@ func leaseOf(c Claim) int64 {
 }
 
 func (k *key) look(ctx context.Context) (State, error) {
-	got, err := k.keys.Get(ctx, lockKey)
+	got, err := k.keys.Get(ctx, k.name)
 	if err != nil {
 		return State{}, err
 	}
@@ -70,13 +75,13 @@ func (k *key) look(ctx context.Context) (State, error) {
 		}
 		s.Left = left
 	}
-	trace, err := k.keys.Get(ctx, brokenKey)
+	trace, err := k.keys.Get(ctx, k.broken())
 	if err != nil || trace.Created == 0 {
 		return s, err
 	}
 	s.Broken = &Broken{}
 	if err := json.Unmarshal(trace.Value, s.Broken); err != nil {
-		return s, fmt.Errorf("read %s: %w", brokenKey, err)
+		return s, fmt.Errorf("read %s: %w", k.broken(), err)
 	}
 	return s, nil
 }
@@ -87,7 +92,7 @@ func (k *key) end(ctx context.Context, s State, trace Broken) (ended, traced boo
 	if err != nil {
 		return false, false, fmt.Errorf("encode trace: %w", err)
 	}
-	ended, err = k.keys.Remove(ctx, got, etcd.Key{Name: brokenKey, Value: text})
+	ended, err = k.keys.Remove(ctx, got, etcd.Key{Name: k.broken(), Value: text})
 	if ended || !errors.Is(err, etcd.ErrNoSpace) {
 		return ended, ended, err
 	}

@@ -22,6 +22,8 @@ const (
 type Options struct {
 	Lease time.Duration    // Lease where 0; whole seconds, and etcd gives no less than its election takes
 	Now   func() time.Time // time.Now where nil
+	// Name is that of another lock of etcd's, below etcdsafe's own prefix; empty: the one that all runs share.
+	Name string
 }
 
 func (o Options) lease() time.Duration {

@@ -49,7 +49,7 @@ func ParseSchedule(text string, zone *time.Location, seconds bool) (Schedule, er
 	}
 	parsed, err := robfig.NewParser(options).Parse(text)
 	if err != nil {
-		return s, fmt.Errorf("%q: %w", text, err)
+		return s, fmt.Errorf("%q is no schedule such as 0 * * * *: %w", text, err)
 	}
 	spec, ok := parsed.(*robfig.SpecSchedule)
 	if !ok {

@@ -14,6 +14,13 @@ func (s *Settings) PrefixedFlags(fs *pflag.FlagSet, concerns ...Concern) {
 	s.bind(fs, concerns, func(a *about) string { return a.flag })
 }
 
+// Flag binds single fields, for a command that has not the whole concern.
+func (s *Settings) Flag(fs *pflag.FlagSet, fields ...Field) {
+	for _, f := range fields {
+		bindOne(fs, f, f.at().about.own)
+	}
+}
+
 func (s *Settings) bind(fs *pflag.FlagSet, concerns []Concern, name func(*about) string) {
 	for _, c := range concerns {
 		of := s.of(c)
@@ -25,11 +32,15 @@ func (s *Settings) bind(fs *pflag.FlagSet, concerns []Concern, name func(*about)
 			if a.secret {
 				continue
 			}
-			flag := fs.VarPF(typed{Field: f, name: name(a)}, name(a), shorthands[name(a)], a.desc)
-			if f.Type() == "bool" {
-				flag.NoOptDefVal = "true"
-			}
+			bindOne(fs, f, name(a))
 		}
+	}
+}
+
+func bindOne(fs *pflag.FlagSet, f Field, name string) {
+	flag := fs.VarPF(typed{Field: f, name: name}, name, shorthands[name], f.at().about.desc)
+	if f.Type() == "bool" {
+		flag.NoOptDefVal = "true"
 	}
 }
 

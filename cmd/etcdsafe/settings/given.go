@@ -27,6 +27,7 @@ type given struct {
 	form  form
 	text  string   // of text, number and boolean
 	items []string // of a list; of a mapping, as key=value
+	raw   []byte   // of a mapping
 	fault error    // what no kind could read
 }
 
@@ -94,7 +95,7 @@ func listOf(raw []byte) given {
 }
 
 func mappingOf(raw []byte) given {
-	g := given{form: mapping}
+	g := given{form: mapping, raw: raw}
 	var pairs map[string]json.RawMessage
 	_ = json.Unmarshal(raw, &pairs) // raw came out of a whole that is JSON
 	for _, key := range slices.Sorted(maps.Keys(pairs)) {

@@ -88,6 +88,21 @@ type Prune struct {
 	Size                Set[Bytes]         `split_words:"true" preset:"100Mi" desc:"with --simulate: size of an archive"`
 }
 
+// Cron is what cron alone has.
+type Cron struct {
+	Schedules         Set[Schedules]     `split_words:"true" desc:"lines JOBS=SCHEDULE, several with a semicolon between, e.g. snapshot,verify=0 * * * *; in the file a mapping, whose values may also hold concurrencyPolicy, startingDeadline and suspend of that line"`
+	TimeZone          Set[string]        `split_words:"true" preset:"UTC" desc:"time zone of the schedules, e.g. Europe/Berlin"`
+	Seconds           Set[bool]          `split_words:"true" preset:"false" desc:"schedules have six fields, the first of which is the second"`
+	ConcurrencyPolicy Set[Choice]        `split_words:"true" preset:"forbid" enum:"allow,forbid,replace" desc:"what to do where a line is still running when its next slot comes: run both, wait until it ends, or stop it first"`
+	StartingDeadline  Set[time.Duration] `split_words:"true" preset:"10m" desc:"time after which a slot that was missed is not made up for; 0 means never too late"`
+	Suspend           Set[bool]          `split_words:"true" preset:"false" desc:"begin no run; those at work go on"`
+	Jitter            Set[time.Duration] `split_words:"true" preset:"1h" desc:"runs begin up to so long after their slot, by the cluster's name and no later than the next slot; 0 means at the slot"`
+	Drain             Set[time.Duration] `split_words:"true" preset:"25s" positive:"true" desc:"time for runs to end after SIGTERM; then they are killed"`
+	Group             Set[string]        `split_words:"true" preset:"cron" desc:"replicas of the same group elect one that begins runs"`
+	Listen            Set[string]        `split_words:"true" desc:"address of /healthz and /readyz, e.g. 127.0.0.1:8080; unset means none"`
+	Next              Set[int64]         `split_words:"true" positive:"true" file:"-" desc:"print so many coming runs of each line, and end"`
+}
+
 // Past is what commands have that can read a store as it was.
 type Past struct {
 	At Set[time.Time] `split_words:"true" desc:"read the stores as they were at this time, by the versions that they keep (S3); e.g. 2026-01-02T15:04:05Z"`
@@ -123,6 +138,7 @@ type Copy struct {
 }
 
 func (*Copy) concern()     {}
+func (*Cron) concern()     {}
 func (*Defrag) concern()   {}
 func (*List) concern()     {}
 func (*Status) concern()   {}

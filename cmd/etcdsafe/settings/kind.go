@@ -10,7 +10,7 @@ import (
 // sizes and durations are never negative.
 type Kind interface {
 	string | bool | int64 | time.Duration | time.Time | []string |
-		Bytes | Choice | Endpoints | Labels | Owner | Path | Secret | Subset | URLs | User
+		Bytes | Choice | Endpoints | Labels | Owner | Path | Schedules | Secret | Subset | URLs | User
 }
 
 // decode reads g into what into points at, and leaves it as it was where g has a fault. Kinds that grow are added to.
@@ -54,6 +54,8 @@ func decodeMore(g given, into any) error {
 		return read(v, g, func(g given) (URLs, error) { return parseURLs(g, *v) })
 	case *Labels:
 		return read(v, g, func(g given) (Labels, error) { return parseLabels(g, *v) })
+	case *Schedules:
+		return read(v, g, func(g given) (Schedules, error) { return parseSchedules(g, *v) })
 	}
 	panic(fmt.Sprintf("settings: %T is no kind", into))
 }
@@ -69,7 +71,7 @@ func read[T any](into *T, g given, parse func(given) (T, error)) error {
 // grows tells whether a flag that is given again adds to what it said before.
 func grows(v any) bool {
 	switch v.(type) {
-	case []string, Endpoints, URLs, Labels:
+	case []string, Endpoints, URLs, Labels, Schedules:
 		return true
 	}
 	return false
@@ -119,6 +121,8 @@ func placeholder(v any, choices []string) string {
 		return "URLs"
 	case Labels:
 		return "key=value"
+	case Schedules:
+		return "jobs=schedule"
 	case Owner:
 		return "uid:gid"
 	case Subset:

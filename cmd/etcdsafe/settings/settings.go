@@ -20,6 +20,7 @@ type Settings struct {
 	Copy     Copy
 	Prune    Prune
 	Defrag   Defrag
+	Cron     Cron
 	Hold     Hold
 	List     List
 	Status   Status
@@ -51,4 +52,15 @@ func (s *Settings) LogValue() slog.Value {
 		}
 	}
 	return slog.GroupValue(set...)
+}
+
+// Differ lists the paths of the settings that are another in o.
+func (s *Settings) Differ(o *Settings) []string {
+	var out []string
+	for i, f := range s.fields {
+		if f.String() != o.fields[i].String() {
+			out = append(out, f.at().about.path)
+		}
+	}
+	return out
 }

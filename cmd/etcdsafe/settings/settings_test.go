@@ -107,7 +107,7 @@ func sample(f Field, n int) string {
 	}
 	format, ok := map[string]string{
 		"string": "v%d", "path": "/p%d", "duration": "%dh", "time": "200%d-01-02T15:04:05Z", "list": "age1%d",
-		"addresses": "host-%d:2379", "URLs": "s3://bucket-%d", "key=value": "k=v%d", "uid:gid": "%d:0", "n/t": "1/%d",
+		"addresses": "host-%d:2379", "URLs": "s3://bucket-%d", "key=value": "k=v%d", "uid:gid": "%d:0", "n/t": "1/%d", "jobs=schedule": "snapshot=%d * * * *",
 	}[f.Type()]
 	if !ok {
 		panic("no sample of " + f.Type())

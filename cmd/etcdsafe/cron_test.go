@@ -1,0 +1,364 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/etcdsafe/etcdsafe/jobs/etcd/etcdtest"
+)
+
+// everyTwo seconds.
+const everyTwo = "*/2 * * * * *"
+
+// timekeeper is an operator whose schedule has seconds, and no jitter.
+func timekeeper(t *testing.T, endpoints []string, env ...string) *user {
+	t.Helper()
+	return newOperator(t, endpoints).with(append([]string{"ETCDSAFE_CRON_SECONDS=true", "ETCDSAFE_CRON_JITTER=0s", "ETCDSAFE_OUTPUT=text", "TEST_LEASE=4s"}, env...)...)
+}
+
+// freeAddress is one that nobody listens at, as far as can be said.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// probe asks for a path and returns the status and the text.
+func probe(t *testing.T, address, path string) (int, string) {
+	t.Helper()
+	client := &http.Client{Timeout: 2 * time.Second}
+	r, err := client.Get("http://" + address + path)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer r.Body.Close()
+	text, _ := io.ReadAll(r.Body)
+	return r.StatusCode, string(text)
+}
+
+// slots are those of a line whose runs a log tells to have come to what.
+func slots(r result, line, what string) []string {
+	var out []string
+	for _, m := range regexp.MustCompile(`(?m)msg="`+what+`" .*line=`+line+` slot=(\S+)`).FindAllStringSubmatch(r.stderr, -1) {
+		out = append(out, m[1])
+	}
+	return out
+}
+
+// TestCronDoesEachSlotOnceUntilItIsStopped: runs of two lines, probes, SIGTERM, and nothing left.
+func TestCronDoesEachSlotOnceUntilItIsStopped(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{})
+	at := freeAddress(t)
+	u := timekeeper(t, c.Endpoints(), "ETCDSAFE_PRUNE_KEEP_LAST=3", "ETCDSAFE_CRON_LISTEN="+at)
+	r := u.start(t, "cron", "--schedules", "snapshot,verify="+everyTwo+"; prune=*/3 * * * * *")
+	r.until(t, "lead taken", 1)
+	r.until(t, "run ended", 5)
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if code, text := probe(t, at, path); code != 200 || text != "ok\n" {
+			t.Errorf("%s says %d %q", path, code, text)
+		}
+	}
+	u.ok(t, "healthcheck")
+	r.signal(t, syscall.SIGTERM)
+	out := r.ends(t)
+	if out.code != 0 || !strings.Contains(out.stderr, `msg=ended job=cron`) {
+		t.Fatalf("a schedule that is stopped ends with 0\n%v", out)
+	}
+	taken := slots(out, "snapshot,verify", "run begun")
+	if len(taken) < 2 || len(slices.Compact(slices.Sorted(slices.Values(taken)))) != len(taken) {
+		t.Errorf("slots %q, want some, each once\n%v", taken, out)
+	}
+	if records := u.glob(t, "store/prod/runs/prune/*.json"); len(records) == 0 {
+		t.Errorf("no run of prune is recorded\n%v", out)
+	}
+	if code, text := probe(t, at, "/healthz"); code != 0 {
+		t.Errorf("something listens at %s yet: %s", at, text)
+	}
+	if r := u.run(t, "healthcheck"); r.code != 1 {
+		t.Errorf("healthcheck of nobody\n%v", r)
+	}
+	if claims := u.glob(t, "store/prod/runs/claims/*"); claims != nil {
+		t.Errorf("a leader needs no claims: %q", claims)
+	}
+}
+
+// TestCronTakesOrRefusesAConfigurationWhole: half-written, wrong, removed, and by the link that a ConfigMap is.
+func TestCronTakesOrRefusesAConfigurationWhole(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{})
+	at := freeAddress(t)
+	u := timekeeper(t, c.Endpoints(), "ETCDSAFE_CRON_LISTEN="+at, "ETCDSAFE_LOG_FORMAT=text")
+	const sound = "cron:\n  schedules:\n    snapshot: \"" + everyTwo + "\"\n"
+	put := func(version, text string) {
+		u.mkdir(t, version)
+		u.write(t, version+"/config.yaml", text)
+		if err := os.Symlink(version, u.path("..data_tmp")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(u.path("..data_tmp"), u.path("..data")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("..v1", sound)
+	if err := os.Symlink("..data/config.yaml", u.path("config.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	r := u.start(t, "cron", "--config", u.path("config.yaml"))
+	r.until(t, "run ended", 1)
+	refused := func(what, text, why string) {
+		t.Helper()
+		if text == "" {
+			if err := os.Remove(u.path("..data")); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			put("..v-"+what, text)
+		}
+		r.until(t, `msg="configuration refused"`, 1)
+		if code, said := probe(t, at, "/readyz"); code != 503 || !strings.Contains(said, why) {
+			t.Errorf("%s: /readyz says %d %q, want %q", what, code, said, why)
+		}
+		if code, _ := probe(t, at, "/healthz"); code != 200 {
+			t.Errorf("%s: /healthz says %d", what, code)
+		}
+		r.until(t, "run ended", 1)
+	}
+	refused("wrong", strings.Replace(sound, "*/2", "/2", 1), "is no schedule such as")
+	refused("half", sound+"plaintext: tr", "neither true nor false")
+	refused("torn", "cron: {schedules: {", "is not YAML")
+	refused("removed", "", "no such file")
+	put("..v2", "cron:\n  schedules:\n    verify: \""+everyTwo+"\"\n")
+	r.until(t, `msg="configuration taken"`, 1)
+	r.until(t, "line=verify", 2)
+	if code, text := probe(t, at, "/readyz"); code != 200 {
+		t.Errorf("/readyz says %d %q", code, text)
+	}
+	r.signal(t, syscall.SIGTERM)
+	out := r.ends(t)
+	_, after, _ := strings.Cut(out.stderr, `msg="configuration taken"`)
+	if strings.Contains(after, `msg="run begun" job=cron cluster=prod line=snapshot`) {
+		t.Errorf("a line that is gone began a run\n%v", out)
+	}
+}
+
+// children are the processes that a process has, by /proc.
+func children(t *testing.T, of int) []int {
+	t.Helper()
+	var out []int
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		if fields[1] == strconv.Itoa(of) && fields[0] != "Z" {
+			pid, _ := strconv.Atoi(strings.Split(path, "/")[2])
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+// hanging is a schedule of which one line hangs, in a run that its store never answers.
+func hanging(t *testing.T, args ...string) (*user, *running, string, []int) {
+	t.Helper()
+	c := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	fill(t, c, 200, 20_000)
+	at := freeAddress(t)
+	u := timekeeper(t, c.Endpoints(), "ETCDSAFE_CRON_LISTEN="+at, "ETCDSAFE_SNAPSHOT_STREAM_FLOOR=0")
+	c.Members[0].Proxy.Rate(50_000)
+	r := u.start(t, append([]string{"cron", "--lock", "none"}, args...)...)
+	r.until(t, "snapshot stream opened", 1)
+	runs := children(t, r.cmd.Process.Pid)
+	if len(runs) == 0 {
+		t.Fatal("no run is a process of its own")
+	}
+	return u, r, at, runs
+}
+
+// gone waits until none of the processes is there.
+func gone(t *testing.T, pids []int) {
+	t.Helper()
+	deadline := time.Now().Add(soon)
+	for _, pid := range pids {
+		for syscall.Kill(pid, 0) == nil {
+			if time.Now().After(deadline) {
+				t.Fatalf("process %d is still there", pid)
+			}
+			wait(t, 20*time.Millisecond)
+		}
+	}
+}
+
+// TestARunThatHangsOrCrashesLeavesTheScheduleRunning: the run is stopped by SIGSTOP, another by what a panic does.
+func TestARunThatHangsOrCrashesLeavesTheScheduleRunning(t *testing.T) {
+	t.Parallel()
+	_, r, at, runs := hanging(t, "--schedules", "snapshot="+everyTwo+"; verify="+everyTwo)
+	hung := runs[:1]
+	for _, pid := range runs { // verify may be there too
+		if text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); strings.Contains(string(text), "\x00--slot-line\x00snapshot\x00") {
+			hung = []int{pid}
+		}
+	}
+	if err := syscall.Kill(hung[0], syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	r.until(t, "line=verify", 6) // which fails: there is no archive
+	if code, text := probe(t, at, "/healthz"); code != 200 {
+		t.Errorf("/healthz says %d %q", code, text)
+	}
+	for _, s := range []syscall.Signal{syscall.SIGCONT, syscall.SIGQUIT} { // the latter is how Go ends with 2, as in a panic
+		if err := syscall.Kill(hung[0], s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.until(t, "exitCode=2", 1)
+	r.until(t, "snapshot stream opened", 1)
+	if code, text := probe(t, at, "/healthz"); code != 200 {
+		t.Errorf("/healthz says %d %q", code, text)
+	}
+	r.signal(t, syscall.SIGTERM)
+	out := r.ends(t)
+	if out.code != 0 || !strings.Contains(out.stderr, `msg="slot waits"`) {
+		t.Errorf("want 0, and that slots waited for the run that hung\n%v", out)
+	}
+}
+
+// TestRunsEndWithTheirSchedule: when it is told to stop, when it is killed, and when it kills what does not stop.
+func TestRunsEndWithTheirSchedule(t *testing.T) {
+	t.Parallel()
+	for what, s := range map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGKILL": syscall.SIGKILL, "drain": syscall.SIGTERM} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			_, r, _, runs := hanging(t, "--schedules", "snapshot="+everyTwo, "--drain", "2s")
+			if what == "drain" {
+				if err := syscall.Kill(runs[0], syscall.SIGSTOP); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r.signal(t, s)
+			out := r.wait(t)
+			gone(t, runs)
+			want := map[string]string{"SIGTERM": "exitCode=143", "drain": "exitCode=137"}[what]
+			if !strings.Contains(out.stderr, want) {
+				t.Errorf("no line says %q\n%v", want, out)
+			}
+		})
+	}
+}
+
+// TestCronWaitsForEtcd: down at the start, it stays up, says which layer, and goes on when etcd comes.
+func TestCronWaitsForEtcd(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	c.Members[0].Proxy.Refuse()
+	u := timekeeper(t, c.Endpoints())
+	r := u.start(t, "cron", "--schedules", "snapshot="+everyTwo, "--dial-timeout", "1s")
+	r.until(t, "nobody can lead", 1)
+	c.Members[0].Proxy.Heal(t)
+	r.until(t, "lead taken", 1)
+	r.until(t, "run ended", 1)
+	r.signal(t, syscall.SIGTERM)
+	out := r.ends(t)
+	if !strings.Contains(out.stderr, "TCP") && !strings.Contains(out.stderr, "tcp") {
+		t.Errorf("no line says that it was TCP\n%v", out)
+	}
+}
+
+// replicas are two processes of one schedule.
+func replicas(t *testing.T, c *etcdtest.Cluster, args ...string) (*user, [2]*running) {
+	t.Helper()
+	u := timekeeper(t, c.Endpoints())
+	var out [2]*running
+	for i := range out {
+		out[i] = u.start(t, append([]string{"cron", "--schedules", "snapshot=" + everyTwo}, args...)...)
+		out[i].until(t, map[int]string{0: "lead taken", 1: "another leads"}[i], 1)
+	}
+	out[0].until(t, "run ended", 1)
+	return u, out
+}
+
+// once wants that no slot was done twice, but for the next leader that asked the store and was told so.
+func (u *user) once(t *testing.T, results ...result) {
+	t.Helper()
+	done := map[string]int{}
+	for _, r := range results {
+		for _, slot := range slots(r, "snapshot", "run ended") {
+			if !strings.Contains(r.stderr, `msg="slot skipped" job=run cluster=prod slot=`+slot) {
+				done[slot]++
+			}
+		}
+	}
+	for slot, n := range done {
+		if n != 1 {
+			t.Errorf("slot %s was done %d times\n%v", slot, n, results)
+		}
+	}
+	if n := len(u.glob(t, "store/prod/manifests/*.json")); n < len(done) {
+		t.Errorf("%d slots done, but %d archives", len(done), n)
+	}
+}
+
+// TestTheNextReplicaTakesOver within two leases: of a leader that was killed, and of one that was stopped and comes
+// back, which then begins nothing.
+func TestTheNextReplicaTakesOver(t *testing.T) {
+	t.Parallel()
+	for what, s := range map[string]syscall.Signal{"killed": syscall.SIGKILL, "frozen": syscall.SIGSTOP, "stopped": syscall.SIGTERM} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			u, r := replicas(t, etcdtest.Start(t, etcdtest.Options{}))
+			r[0].signal(t, s)
+			began := time.Now()
+			r[1].until(t, "lead taken", 1)
+			if took, most := time.Since(began), 2*4*time.Second; took > most {
+				t.Errorf("it took %v, more than two leases", took)
+			}
+			r[1].until(t, "run ended", 2)
+			if what == "frozen" {
+				r[0].signal(t, syscall.SIGCONT)
+				r[0].until(t, "another leads", 1)
+				r[1].until(t, "run ended", 2)
+				r[0].signal(t, syscall.SIGTERM)
+			}
+			r[1].signal(t, syscall.SIGTERM)
+			u.once(t, r[0].wait(t), r[1].wait(t))
+		})
+	}
+}
+
+// TestSnapshotsGoOnWithoutAQuorum: the last leader goes on, the other one lets it, and the stores choose.
+func TestSnapshotsGoOnWithoutAQuorum(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{Members: 3})
+	u, r := replicas(t, c, "--dial-timeout", "1s")
+	c.Members[1].Kill(t)
+	c.Members[2].Kill(t)
+	r[0].until(t, "nobody can lead", 1)
+	r[0].until(t, "archive committed", 2)
+	r[0].signal(t, syscall.SIGKILL)
+	r[1].until(t, "archive committed", 1)
+	r[1].signal(t, syscall.SIGTERM)
+	r[0].wait(t)
+	out := r[1].wait(t)
+	claims := u.glob(t, "store/prod/runs/claims/*")
+	if len(claims) < 3 {
+		t.Errorf("%d slots were claimed, want 3 at least\n%v", len(claims), out)
+	}
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/cron"
+	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
+	"github.com/etcdsafe/etcdsafe/jobs"
+)
+
+// reloadEvery is how often the configuration is looked at: its content, since a ConfigMap changes by a link that is
+// swapped. Kubernetes itself takes a minute or two to bring a change.
+const reloadEvery = 5 * time.Second
+
+// config is the file as it was taken.
+type config struct {
+	path string // "": there is none
+	text []byte
+	cli  *cli // the settings with it
+}
+
+// watched is the file that --config names.
+type watched struct {
+	mu      sync.Mutex
+	now     config
+	refused error  // what is wrong with the file as it lies there; nil: it is the one taken
+	seen    []byte // of what was refused
+}
+
+func (c *cli) newWatched() (*watched, error) {
+	w := &watched{now: config{path: string(c.set.Config.Get()), cli: c}}
+	var err error
+	if w.now.path != "" {
+		w.now.text, err = c.readFile(w.now.path)
+	}
+	return w, err
+}
+
+func (w *watched) taken() config {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now
+}
+
+// fault is what is wrong with the file as it lies there.
+func (w *watched) fault() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.refused
+}
+
+// reload takes or refuses each new content of the file, whole, until ctx ends.
+func (d *daemon) reload(ctx context.Context) {
+	for d.config.taken().path != "" {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(reloadEvery):
+			d.lookAtConfig(ctx)
+		}
+	}
+}
+
+func (d *daemon) lookAtConfig(ctx context.Context) {
+	w := d.config
+	before := w.taken()
+	text, err := d.readFile(before.path)
+	if err == nil && bytes.Equal(text, before.text) {
+		if w.refuse(nil, nil) {
+			d.log.Info("configuration is again the one in force")
+		}
+		return
+	}
+	var lines []cron.Line
+	var next *cli
+	if err == nil {
+		next, lines, err = d.tryConfig(before.path, text)
+	}
+	if err != nil {
+		if w.refuse(text, err) {
+			d.log.Error("configuration refused", "err", settings.Mask(jobs.OneLine(err)), "reason", "the one before stays in force")
+		}
+		return
+	}
+	w.take(config{path: before.path, text: text, cli: next})
+	d.log.Info("configuration taken", "settings", next.set)
+	fast := slices.DeleteFunc(d.set.Differ(next.set), func(path string) bool { return !slices.Contains(heldFast, path) })
+	if len(fast) > 0 {
+		d.log.Warn("configuration needs a restart for some settings", "settings", strings.Join(fast, ","))
+	}
+	d.schedule.Arm(ctx, lines)
+}
+
+// heldFast are the settings that the process itself has acted on: its runs go by the new ones.
+var heldFast = []string{"cluster", "endpoints", "cacert", "cert", "key", "serverName", "user", "passwordFile", "dialTimeout",
+	"lock", "lockNamespace", "lockName", "kubeconfig", "logLevel", "logFormat", "cron.listen", "cron.group"}
+
+// tryConfig reads the whole of the settings anew, with text in the file's place, and checks them.
+func (d *daemon) tryConfig(path string, text []byte) (*cli, []cron.Line, error) {
+	p := d.process
+	p.stdout, p.stderr = io.Discard, io.Discard
+	p.readFile = func(name string) ([]byte, error) {
+		if name == path {
+			return text, nil
+		}
+		return d.readFile(name)
+	}
+	next := &cli{process: p, set: settings.New()}
+	cmd, rest, err := next.root().Find(slices.Clone(d.args))
+	if err == nil {
+		err = cmd.ParseFlags(rest)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := next.load(next.cronChecks()...); err != nil {
+		return nil, nil, err
+	}
+	lines, err := next.lines()
+	return next, lines, err
+}
+
+// take puts a file in force.
+func (w *watched) take(c config) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now, w.refused, w.seen = c, nil, nil
+}
+
+// refuse notes what is wrong with the file, or with err nil that nothing is; it returns whether that is news.
+func (w *watched) refuse(text []byte, err error) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	news := (w.refused == nil) != (err == nil) || err != nil && (err.Error() != w.refused.Error() || !bytes.Equal(w.seen, text))
+	w.refused, w.seen = err, text
+	return news
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
+	"github.com/etcdsafe/etcdsafe/jobs"
+	"github.com/etcdsafe/etcdsafe/storage/catalog"
+)
+
+// How much a slot's run knows of who else may do it.
+const (
+	slotLed   = "led"   // its process leads, and saw the slot come
+	slotFresh = "fresh" // its process leads, but not for long: the stores know whether the slot was done
+	slotAlone = "alone" // nobody knows who leads: the stores choose one
+)
+
+// slotFlags are how cron tells the process of a slot what it is. Users never type them.
+type slotFlags struct {
+	line, mode, slot, only string
+}
+
+func (f *slotFlags) bind(fs *pflag.FlagSet) {
+	fs.StringVar(&f.line, "slot-line", "", "line of a slot")
+	fs.StringVar(&f.slot, "slot-time", "", "time of a slot")
+	fs.StringVar(&f.mode, "slot-mode", slotLed, "led, fresh or alone")
+	fs.StringVar(&f.only, "slot-only", "", "jobs of the line to do")
+	for _, name := range []string{"slot-line", "slot-time", "slot-mode", "slot-only"} {
+		_ = fs.MarkHidden(name) // it exists
+	}
+}
+
+func (f *slotFlags) args() []string {
+	return []string{"--slot-line", f.line, "--slot-time", f.slot, "--slot-mode", f.mode, "--slot-only", f.only}
+}
+
+// slotRun does the jobs of one line for one slot, as `run` would, and ends when its schedule's process does.
+func (c *cli) slotRun(ctx context.Context, f *slotFlags) error {
+	at, err := time.Parse(time.RFC3339, f.slot)
+	if err != nil {
+		return usageError(fmt.Errorf("--slot-time %q: %w", f.slot, err))
+	}
+	names, err := jobNames(f.line)
+	if err != nil {
+		return usageError(err)
+	}
+	if f.only != "" {
+		only := strings.Split(f.only, ",")
+		names = slices.DeleteFunc(names, func(n string) bool { return !slices.Contains(only, n) })
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	go func() {
+		_, _ = io.Copy(io.Discard, c.stdin) // until its other end is gone
+		stop(errTerminated)
+	}()
+	ch := &chain{cli: c, names: names, slot: &slotOf{line: f.line, at: at.UTC(), mode: f.mode}}
+	return c.within(ctx, &runReport{Report: jobs.Report{Job: "run"}, names: names, Jobs: []outcome{}}, ch.runSlot, ch.checks()...)
+}
+
+// slotOf is the slot that a chain is done for.
+type slotOf struct {
+	line string
+	at   time.Time
+	mode string
+}
+
+// runSlot leaves out what the stores say was done for the slot. A store that says nothing hinders nothing.
+func (ch *chain) runSlot(ctx context.Context, log *slog.Logger, tell jobs.Progress) (outcome, error) {
+	if ch.slot.mode != slotLed && len(ch.set.Stores.Get()) > 0 {
+		why, err := ch.leaveOutDone(ctx)
+		own := ch.logOf(log, "run")
+		switch {
+		case err != nil:
+			own.Warn("slot not looked up", "err", settings.Mask(jobs.OneLine(err)))
+		case why != "":
+			own.Info("slot skipped", "slot", ch.slot.at, "reason", why)
+			return &runReport{Report: jobs.Report{Job: "run", Cluster: ch.set.Cluster.Get(), Started: ch.now().UTC(), Skip: true, Reason: why}, Jobs: []outcome{}}, nil
+		}
+	}
+	return ch.run(ctx, log, tell)
+}
+
+// lookTime bounds what a slot asks of stores before its jobs begin.
+const lookTime = time.Minute
+
+// leaveOutDone drops the jobs that were done since the slot, and claims the slot where nobody leads. why is the reason
+// to do nothing, or "".
+func (ch *chain) leaveOutDone(ctx context.Context) (why string, err error) {
+	ctx, stop := context.WithTimeout(ctx, lookTime)
+	defer stop()
+	stores, shut, err := ch.openStores(ctx)
+	defer shut() //nolint:errcheck // small objects that were read or created
+	if err != nil {
+		return "", err
+	}
+	var left []string
+	for _, name := range ch.names {
+		done, err := doneSince(ctx, stores, name, ch.slot.at)
+		if err != nil {
+			return "", err
+		}
+		if !done {
+			left = append(left, name)
+		}
+	}
+	if len(left) == 0 {
+		return "done for this slot already", nil
+	}
+	ch.names = left
+	if ch.slot.mode != slotAlone {
+		return "", nil
+	}
+	return ch.claimSlot(ctx, stores)
+}
+
+// doneSince asks the first store that answers.
+func doneSince(ctx context.Context, stores catalog.Stores, job string, slot time.Time) (bool, error) {
+	var last time.Time
+	var err error
+	for _, s := range stores {
+		switch job {
+		case "snapshot":
+			last, err = s.LastSnapshot(ctx)
+		case "verify":
+			last, err = s.LastReceipt(ctx)
+		default:
+			last, err = s.LastRun(ctx, job)
+		}
+		if err == nil {
+			return !last.Before(slot), nil
+		}
+	}
+	return false, err
+}
+
+// claimSlot has the first store that answers choose one of all who ask for the slot.
+func (ch *chain) claimSlot(ctx context.Context, stores catalog.Stores) (why string, err error) {
+	who, err := ch.claim("run")
+	if err != nil {
+		return "", err
+	}
+	host, pod := ch.whereabouts()
+	claim := catalog.Run{Line: ch.slot.line, Slot: ch.slot.at, Started: ch.now(), Host: host, Pod: pod, Holder: who.Holder, Version: version()}
+	for _, s := range stores {
+		var won bool
+		if won, err = s.ClaimSlot(ctx, ch.slot.line, ch.slot.at, claim); err == nil {
+			if !won {
+				return "another process does this slot", nil
+			}
+			return "", nil
+		}
+	}
+	return "", err
+}
+
+// note keeps the record of prune and defrag, which leave nothing else by which the next leader could tell that they were
+// done. A store that does not take it is told of, and no more.
+func (ch *chain) note(ctx context.Context, out outcome, log *slog.Logger) {
+	if job := out.head().Job; ch.slot == nil || job != "prune" && job != "defrag" || len(ch.set.Stores.Get()) == 0 || ch.set.DryRun.Get() {
+		return
+	}
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
+	defer stop()
+	stores, shut, err := ch.openStores(ctx)
+	defer shut() //nolint:errcheck // what was written is written
+	if err != nil {
+		log.Warn("run not recorded", "err", settings.Mask(jobs.OneLine(err)))
+		return
+	}
+	for _, s := range stores {
+		if err := ch.noteIn(ctx, s, out.head()); err != nil {
+			log.Warn("run not recorded", "store", s.URL(), "err", settings.Mask(jobs.OneLine(err)))
+		}
+	}
+}
+
+func (ch *chain) noteIn(ctx context.Context, store *catalog.Catalog, h *jobs.Report) error {
+	suffix := make([]byte, 2)
+	if _, err := io.ReadFull(ch.random, suffix); err != nil {
+		return fmt.Errorf("draw a record's name: %w", err)
+	}
+	host, pod := ch.whereabouts()
+	return store.PutRun(ctx, catalog.Run{Line: ch.slot.line, Job: h.Job, Slot: ch.slot.at, Started: h.Started, Finished: h.Finished,
+		Result: string(h.Result), ExitCode: h.ExitCode, Host: host, Pod: pod, Version: version()}, hex.EncodeToString(suffix))
+}
+
+// noteTime bounds the record of a run, which follows also where the run was stopped.
+const noteTime = 10 * time.Second
