@@ -132,6 +132,9 @@ func (r *pruneReport) text(t *table) {
 		r.garbage(t, s)
 	}
 	for _, s := range r.Stores {
+		if s.RunsRemoved > 0 {
+			t.line("%s: %d %s", s.URL, s.RunsRemoved, map[bool]string{true: "records of runs would be removed", false: "runs removed"}[r.DryRun])
+		}
 		if s.Error == "" && !r.DryRun {
 			t.line("%s: %d archives removed, %s %s", s.URL, s.Removed, size(s.Bytes), map[bool]string{true: "hidden", false: "freed"}[s.Hidden])
 			if s.Extended > 0 {

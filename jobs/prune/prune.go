@@ -68,6 +68,8 @@ type StoreReport struct {
 	Bytes    int64       `json:"bytes"`              // that removals took
 	Hidden   bool        `json:"hidden"`             // the store keeps versions: they are hidden, not freed
 	Garbage  []Garbage   `json:"garbage"`
+
+	RunsRemoved int `json:"runsRemoved"` // records of runs and claims; in a dry run: that would go
 }
 
 // Garbage is what belongs to no archive.
@@ -121,6 +123,9 @@ func (r *run) do(ctx context.Context) error {
 	for _, p := range plans {
 		if p.err == nil && !r.DryRun && ctx.Err() == nil {
 			p.err = p.apply(ctx)
+		}
+		if p.err == nil && ctx.Err() == nil {
+			p.boundRuns(ctx)
 		}
 	}
 	if ctx.Err() != nil {

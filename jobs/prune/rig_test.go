@@ -41,6 +41,7 @@ type rig struct {
 	go4    []catalog.ID                   // what goes, oldest first
 	waste  catalog.ID                     // bytes of old that belong to no archive
 	probed string                         // a probe of old
+	claim  string                         // a claim of old
 }
 
 // newLiarRig has a store in memory whose clock is the rig's own.
@@ -128,6 +129,21 @@ func (r *rig) litter(at time.Time) {
 	r.probed = "prod/.probe/doctor-old"
 	r.put(r.probed, []byte("x"))
 	r.aged(r.probed, at)
+	for slot, when := range map[time.Time]time.Time{at.Add(-keepClaims): at.Add(-keepClaims), at: at} {
+		won, err := r.store.ClaimSlot(r.t.Context(), "prune", slot, catalog.Run{Holder: "x"})
+		if err == nil {
+			err = r.store.PutRun(r.t.Context(), catalog.Run{Job: "prune", Slot: slot}, "0a1b")
+		}
+		if err != nil || !won {
+			r.t.Fatal(won, err)
+		}
+		for _, key := range r.names() {
+			if strings.Contains(key, slot.UTC().Format("/20060102T150405Z-")) && strings.Contains(key, "/runs/") {
+				r.aged(key, when)
+			}
+		}
+	}
+	r.claim = "prod/runs/claims/" + at.Add(-keepClaims).UTC().Format("20060102T150405Z") + "-prune.json"
 }
 
 // manifest is one that nothing is wrong with, and the bytes that it speaks of.
@@ -299,6 +315,9 @@ func (r *rig) wantPruned() {
 		if slices.ContainsFunc(append(r.go4, r.waste), func(id catalog.ID) bool { return strings.Contains(key, string(id)) }) {
 			r.t.Errorf("store holds %q, which goes by the plan", key)
 		}
+	}
+	if runs, err := r.store.Runs(context.Background()); err != nil || len(runs) != 3 || r.has(r.claim) {
+		r.t.Errorf("store holds %+v of runs, %v, want two records and the younger claim", runs, err)
 	}
 }
 
