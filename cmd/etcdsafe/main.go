@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+	_ "time/tzdata" // an image from scratch has no zones
 
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/stores"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
