@@ -6,7 +6,7 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 DATE ?= $(shell git show -s --format=%cI HEAD 2>/dev/null)
 LDFLAGS = -s -w -X main.releaseVersion=$(VERSION) -X main.releaseCommit=$(COMMIT) -X main.releaseDate=$(DATE)
 
-.PHONY: help demo build check lint test test-short soak bench clean
+.PHONY: help demo build image check lint test test-short soak bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -17,6 +17,9 @@ demo: build ## all of it on an etcd of its own and a folder; needs Go alone
 
 build: ## the binary, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/etcdsafe
+
+image: ## the image for this machine, as an archive in bin/ that docker, podman and ctr load
+	scripts/image.sh
 
 check: ## formatting, vet, lint, imports, scripts
 	scripts/check.sh
