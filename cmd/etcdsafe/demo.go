@@ -77,7 +77,7 @@ func (d *demonstration) say(format string, args ...any) {
 
 func (d *demonstration) startEtcd(ctx context.Context) error {
 	var err error
-	if d.server, err = demo.Start(ctx, dbfile.Child{}, d.path("etcd")); err != nil {
+	if d.server, err = demo.Start(ctx, d.child, d.path("etcd")); err != nil {
 		return err
 	}
 	d.say("An etcd of its own at %s, with %d keys shaped like Kubernetes objects", d.server.Endpoint, demoKeys)
@@ -166,7 +166,7 @@ func (d *demonstration) restore(ctx context.Context) error {
 func (d *demonstration) compare(ctx context.Context) error {
 	d.say("etcd up again on the restored folder; its HashKV against the manifest's")
 	var err error
-	if d.server, err = demo.Start(ctx, dbfile.Child{}, d.path("etcd")); err != nil {
+	if d.server, err = demo.Start(ctx, d.child, d.path("etcd")); err != nil {
 		return err
 	}
 	m, err := d.manifest(ctx)

@@ -42,6 +42,9 @@ func (c *cli) within(ctx context.Context, empty outcome, do work, checks ...sett
 	begin := c.logOf(log, empty.head().Job)
 	c.log = begin
 	begin.Info("started", "version", version(), "settings", c.set)
+	if bytes, ok := heapLimit(); ok {
+		begin.Debug("heap was limited", "bytes", bytes, "child", c.child.MemoryLimit)
+	}
 	c.warnOfInsecurity(begin)
 	ctx, stop := context.WithTimeoutCause(ctx, c.deadline(empty), errDeadline)
 	defer stop()

@@ -31,11 +31,12 @@ func main() {
 		fmt.Fprintf(os.Stderr, "etcdsafe: %s\n", err)
 		os.Exit(exitFailed)
 	}
+	child := limitMemory(os.Environ(), os.ReadFile)
 	signal.Ignore(syscall.SIGPIPE) // a reader of the log who goes away must not end a job in the middle
 	ctx, stop := untilSignal(context.Background())
 	code := run(ctx, process{
 		args: os.Args[1:], env: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		now: time.Now, random: rand.Reader, readFile: os.ReadFile,
+		now: time.Now, random: rand.Reader, readFile: os.ReadFile, child: child,
 		lease: orUsual(testLease), watch: orUsual(testWatch),
 	})
 	stop()

@@ -92,7 +92,7 @@ func (c *cli) storesFor(ctx context.Context, file string) (catalog.Stores, func(
 func (c *cli) restoreConfig() (restore.Config, error) {
 	s, r := c.set, &c.set.Restore
 	cfg := restore.Config{
-		Cluster: s.Cluster.Get(), AsOf: r.AsOf.Get(), Place: c.place(), Now: c.now, Random: c.random,
+		Cluster: s.Cluster.Get(), AsOf: r.AsOf.Get(), Place: c.place(), Child: c.child, Now: c.now, Random: c.random,
 		DataDir: string(r.DataDir.Get()), DBOnly: string(r.DbOnly.Get()), FetchOnly: string(r.FetchOnly.Get()),
 		MoveAside: r.MoveAside.Get(), AllowSuspect: r.AllowSuspect.Get(), Name: r.Name.Get(), DryRun: s.DryRun.Get(),
 		Peers: restore.Peers{InitialCluster: r.InitialCluster.Get(), Token: r.InitialClusterToken.Get()},

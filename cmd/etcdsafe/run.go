@@ -14,6 +14,7 @@ import (
 
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
 	"github.com/etcdsafe/etcdsafe/jobs"
+	"github.com/etcdsafe/etcdsafe/jobs/etcd/dbfile"
 )
 
 // process is what a command may know of the process that it runs in.
@@ -26,6 +27,7 @@ type process struct {
 	random         io.Reader
 	lease, watch   time.Duration // 0: the usual
 	readFile       func(string) ([]byte, error)
+	child          dbfile.Child  // how children that open database files begin
 	silence        time.Duration // of a store, until that is told; 0: the usual one
 }
 

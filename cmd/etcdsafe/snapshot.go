@@ -55,7 +55,7 @@ func (c *cli) snapshot(ctx context.Context, log *slog.Logger, tell jobs.Progress
 func (c *cli) snapshotConfig(ctx context.Context) (snapshot.Config, func() error, error) {
 	s := c.set
 	cfg := snapshot.Config{
-		Cluster: s.Cluster.Get(), Place: c.place(), Compare: snapshot.Compare(s.Snapshot.Compare.Get()),
+		Cluster: s.Cluster.Get(), Place: c.place(), Child: c.child, Compare: snapshot.Compare(s.Snapshot.Compare.Get()),
 		Floor: etcd.Floor{BytesPerSecond: int64(s.Snapshot.StreamFloor.Get()), Window: floorWindow},
 		Tool:  tool(), Now: c.now, Random: c.random,
 		IfOlderThan: s.Snapshot.IfOlderThan.Get(), Reason: s.Snapshot.Reason.Get(), Labels: s.Snapshot.Label.Get(), Hold: s.Snapshot.Hold.Get(), DryRun: s.DryRun.Get(),

@@ -87,7 +87,7 @@ func (c *cli) verify(what string) work {
 func (c *cli) verifyConfig(ctx context.Context, what string) (verify.Config, func() error, error) {
 	s := c.set
 	cfg := verify.Config{
-		Cluster: s.Cluster.Get(), What: what, Level: c.level(), Place: c.place(), Tool: tool(), Now: c.now, Random: c.random,
+		Cluster: s.Cluster.Get(), What: what, Level: c.level(), Place: c.place(), Child: c.child, Tool: tool(), Now: c.now, Random: c.random,
 		Subset: verify.Subset(s.Verify.Subset.Get()), MaxAge: s.Verify.MaxAge.Get(), RequireIdentity: s.Verify.RequireIdentity.Get(), Budget: s.Verify.Budget.Get(), DryRun: s.DryRun.Get(),
 	}
 	var err error

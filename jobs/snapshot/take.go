@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/etcdsafe/etcdsafe/jobs"
@@ -173,6 +174,16 @@ const followFrom = 4
 // maxSealers bounds sealing's memory, some 45 MiB each; two outrun any member's stream.
 const maxSealers = 2
 
+// sealers is how many there are: one where the heap is held to less than two of them need beside
+// the rest.
+func sealers() int {
+	const room = 96 << 20
+	if debug.SetMemoryLimit(-1) < room { // -1 asks
+		return 1
+	}
+	return min(runtime.GOMAXPROCS(0), maxSealers)
+}
+
 // until reads at, until ctx ends: sealing a large snapshot must not outlive a SIGTERM.
 type until struct {
 	ctx context.Context //nolint:containedctx // of the one call that it is made for
@@ -231,7 +242,7 @@ func (r *run) seal(ctx context.Context, t *taken, giveUp context.CancelCauseFunc
 		}
 		return n, err
 	})
-	sealed, err := archive.Seal(dst, until{ctx, t.raw}, r.Recipients, min(runtime.GOMAXPROCS(0), maxSealers))
+	sealed, err := archive.Seal(dst, until{ctx, t.raw}, r.Recipients, sealers())
 	if err != nil {
 		return err
 	}

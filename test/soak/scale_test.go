@@ -29,7 +29,7 @@ var (
 	whole = scale{snapshotKills: 100, restoreKills: 50, hitsEach: 5, killBytes: "64Mi", flips: 100, interleavings: 200, defrags: 100, noSpacePairs: 20, noSpaceAtOnce: 20, lockStarts: 100, cutDefrag: 30 * time.Second,
 		memoryBytes: "2Gi", memoryLimit: 256 << 20}
 	part = scale{snapshotKills: 12, restoreKills: 10, hitsEach: 1, killBytes: "64Mi", flips: 10, interleavings: 8, defrags: 1, noSpacePairs: 1, noSpaceAtOnce: 8, lockStarts: 4, cutDefrag: 6 * time.Second,
-		memoryBytes: "200Mi", memoryLimit: 128 << 20}
+		memoryBytes: "200Mi", memoryLimit: 64 << 20}
 	short = scale{snapshotKills: 4, restoreKills: 3, hitsEach: 0, killBytes: "24Mi", flips: 3, interleavings: 3, defrags: 1, noSpacePairs: 1, lockStarts: 2, cutDefrag: 6 * time.Second,
 		memoryBytes: "64Mi", memoryLimit: 96 << 20}
 )

@@ -48,7 +48,8 @@ type reply struct {
 
 // Child says how child processes are started. The zero value starts this very binary.
 type Child struct {
-	Exe string // /proc/self/exe where empty
+	Exe         string // /proc/self/exe where empty
+	MemoryLimit string // its GOMEMLIMIT, as Go reads it; none where empty
 }
 
 func (c Child) command(ctx context.Context, files ...*os.File) *exec.Cmd {
@@ -58,6 +59,9 @@ func (c Child) command(ctx context.Context, files ...*os.File) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(ctx, exe, Command)
 	cmd.Env = []string{"GOTRACEBACK=none"}
+	if c.MemoryLimit != "" {
+		cmd.Env = append(cmd.Env, "GOMEMLIMIT="+c.MemoryLimit)
+	}
 	cmd.ExtraFiles = files
 	cmd.WaitDelay = 5 * time.Second
 	// Not in our process group, so that a terminal's Ctrl-C reaches us alone; but never

@@ -63,6 +63,19 @@ func TestAChildsEndIsToldApart(t *testing.T) {
 	})
 }
 
+// TestAChildsHeapHasALimit plays a child that answers with its GOMEMLIMIT.
+func TestAChildsHeapHasALimit(t *testing.T) {
+	t.Parallel()
+	child := script(t, `echo "{\"Facts\":{\"Revision\":${GOMEMLIMIT:-0}},\"Done\":true}"`)
+	for limit, want := range map[string]int64{"": 0, "67108864": 67108864} {
+		child.MemoryLimit = limit
+		facts, err := child.Inspect(t.Context(), file(t, nil), Query{})
+		if err != nil || facts.Revision != want {
+			t.Errorf("with the limit %q the child has %d, %v; want %d", limit, facts.Revision, err, want)
+		}
+	}
+}
+
 // TestAChildEndsWithItsCaller cancels while the child hangs, and while a grandchild holds its
 // output open.
 func TestAChildEndsWithItsCaller(t *testing.T) {
