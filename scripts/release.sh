@@ -51,8 +51,7 @@ release() {
 	git clone -q . "$src"
 	git -C "$src" checkout -q --detach "$(git rev-parse HEAD)"
 	mkdir "$out"
-	# The clone has no tags of a clone's own, so the version is told.
-	VERSION=${VERSION:-$(git describe --tags --always)} OUT=$src/bin NO_CACHE=1 "$src/scripts/image.sh" "${arches[@]}"
+	OUT=$src/bin NO_CACHE=1 "$src/scripts/image.sh" "${arches[@]}"
 	for arch in "${arches[@]}"; do
 		files "$src/bin/etcdsafe-$arch.image.tar" "$out/etcdsafe-linux-$arch"
 		machine "$arch" "$out/etcdsafe-linux-$arch"
