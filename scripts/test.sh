@@ -18,7 +18,7 @@ USAGE
 }
 cd "$(dirname "$0")/.."
 scripts/debian.sh zstd
-ETCDSAFE_TOOLS=$(scripts/tools.sh etcd35 etcd36 etcd37 etcd35fail etcd36fail etcd37fail age lint versitygw minio fakegcs azurite toxiproxy restic kube)
+ETCDSAFE_TOOLS=$(scripts/tools.sh etcd35 etcd36 etcd37 etcd35fail etcd36fail etcd37fail age lint versitygw minio fakegcs azurite toxiproxy restic kube helm)
 export ETCDSAFE_TOOLS
 packages=(./...)
 skips=refused

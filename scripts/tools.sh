@@ -20,6 +20,7 @@ prints the folder that holds the binaries. Without GROUP all are built:
   toxiproxy              toxiproxy-server, a network that fails on purpose
   restic                 restic, whose buckets are prune's
   kube                   kube-apiserver and kubectl; five minutes on two cores, once
+  helm                   helm, helm-unittest, kubeconform and helm-docs
 
 The folder is $ETCDSAFE_TOOLS, else $XDG_CACHE_HOME/etcdsafe/tools, else
 ~/.cache/etcdsafe/tools. A group is built again only when the files that pin it change.
@@ -87,6 +88,15 @@ kube() {
 		build kube '' kube-apiserver=k8s.io/kubernetes/cmd/kube-apiserver kubectl=k8s.io/kubernetes/cmd/kubectl
 }
 
+# helm says its version by a flag of the linker; charts ask for it.
+helm() {
+	local version
+	version=$(awk '$1 == "helm.sh/helm/v3" { print $2 }' "$root/test/tools/helm/go.mod")
+	ldflags="-X helm.sh/helm/v3/internal/version.version=$version" \
+		build helm '' helm=helm.sh/helm/v3/cmd/helm helm-unittest=github.com/helm-unittest/helm-unittest/cmd/helm-unittest \
+		kubeconform=github.com/yannh/kubeconform/cmd/kubeconform helm-docs=github.com/norwoodj/helm-docs/cmd/helm-docs
+}
+
 # azurite comes from npm, as its lock file says; node is Debian's where none is there.
 azurite() {
 	built azurite && return
@@ -105,7 +115,7 @@ fi
 root=$(cd "$(dirname "$0")/.." && pwd)
 dir=${ETCDSAFE_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/etcdsafe/tools}
 mkdir -p "$dir"
-[[ $# -gt 0 ]] || set -- etcd35 etcd36 etcd37 etcd35fail etcd36fail etcd37fail age lint versitygw minio fakegcs azurite toxiproxy restic kube
+[[ $# -gt 0 ]] || set -- etcd35 etcd36 etcd37 etcd35fail etcd36fail etcd37fail age lint versitygw minio fakegcs azurite toxiproxy restic kube helm
 for group in "$@"; do
 	case $group in
 	etcd35) etcd etcd35 3.5 ;;
@@ -115,6 +125,7 @@ for group in "$@"; do
 	etcd36fail) etcdfail etcd36fail 3.6 storage/backend ;;
 	etcd37fail) etcdfail etcd37fail 3.7 storage/backend ;;
 	kube) kube ;;
+	helm) helm ;;
 	age) build age '' age=filippo.io/age/cmd/age age-keygen=filippo.io/age/cmd/age-keygen ;;
 	versitygw) build versitygw '' versitygw=github.com/versity/versitygw/cmd/versitygw ;;
 	minio) build minio '' minio=github.com/minio/minio ;;
