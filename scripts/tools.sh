@@ -88,11 +88,14 @@ kube() {
 		build kube '' kube-apiserver=k8s.io/kubernetes/cmd/kube-apiserver kubectl=k8s.io/kubernetes/cmd/kubectl
 }
 
-# helm says its version by a flag of the linker; charts ask for it.
+# helm says its version by flags of the linker, and without a cluster that of the Kubernetes it was built with:
+# charts ask for both.
 helm() {
-	local version
+	local version minor at=helm.sh/helm/v3
 	version=$(awk '$1 == "helm.sh/helm/v3" { print $2 }' "$root/test/tools/helm/go.mod")
-	ldflags="-X helm.sh/helm/v3/internal/version.version=$version" \
+	minor=$(awk '$1 == "k8s.io/client-go" { split($2, v, "."); print v[2] }' "$root/test/tools/helm/go.mod")
+	ldflags="-X $at/internal/version.version=$version -X $at/pkg/chartutil.k8sVersionMajor=1 -X $at/pkg/chartutil.k8sVersionMinor=$minor
+		-X $at/pkg/lint/rules.k8sVersionMajor=1 -X $at/pkg/lint/rules.k8sVersionMinor=$minor" \
 		build helm '' helm=helm.sh/helm/v3/cmd/helm helm-unittest=github.com/helm-unittest/helm-unittest/cmd/helm-unittest \
 		kubeconform=github.com/yannh/kubeconform/cmd/kubeconform helm-docs=github.com/norwoodj/helm-docs/cmd/helm-docs
 }

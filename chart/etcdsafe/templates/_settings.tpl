@@ -1,0 +1,34 @@
+{{/* The config file of CronJobs, and of what asks about them. */}}
+{{- define "etcdsafe.config" -}}
+{{ toYaml .Values.config }}
+{{- end }}
+
+{{/*
+The config file of a Deployment of (root, workload): with its own lines, its own group of replicas, and a lock that it
+can reach, since without etcd's key it cannot take one there.
+*/}}
+{{- define "etcdsafe.cronConfig" -}}
+{{- $v := .root.Values }}
+{{- $needs := include "etcdsafe.needs" (dict "root" .root "rights" .workload.rights "cron" true) | fromJson }}
+{{- $lines := dict }}
+{{- range $job := .workload.jobs }}
+  {{- $own := index $v $job }}
+  {{- $line := dict "schedule" $own.schedule "concurrencyPolicy" (lower $own.concurrencyPolicy) "startingDeadline" (printf "%ds" (int64 $own.startingDeadlineSeconds)) "suspend" $own.suspend }}
+  {{- $name := ternary "snapshot,verify" $job (and (eq $job "snapshot") $v.snapshot.verify) }}
+  {{- $_ := set $lines $name $line }}
+{{- end }}
+{{- $listen := printf "%s:%d" (ternary "127.0.0.1" "0.0.0.0" (include "etcdsafe.hostNetwork" (dict "root" .root "job" .workload.job) | eq "true")) (int $v.cron.port) }}
+{{- $cron := dict "schedules" $lines "timeZone" $v.timeZone "jitter" $v.cron.jitter "drain" $v.cron.drain "group" .workload.job "listen" $listen }}
+{{- $config := merge (dict "cron" $cron) (deepCopy $v.config) }}
+{{- if not (or $needs.etcd (eq (default "etcd" $v.config.lock) "kubernetes")) }}
+  {{- $_ := set $config "lock" "none" }}
+{{- end }}
+{{- toYaml $config }}
+{{- end }}
+
+{{/* Whether a setting of (root, name, key) is given: in config, or by a variable, or perhaps by one of extraEnvFrom. */}}
+{{- define "etcdsafe.given" -}}
+{{- if index .root.Values.config .key }}true{{ end }}
+{{- if .root.Values.pod.extraEnvFrom }}true{{ end }}
+{{- range .root.Values.pod.extraEnv }}{{ if eq .name $.name }}true{{ end }}{{ end }}
+{{- end }}
