@@ -1,6 +1,13 @@
 {{/* What (root, job)'s Pods have beside the chart's own: pod, with the job's pod over it, as JSON. */}}
 {{- define "etcdsafe.podValues" -}}
-{{- mustMergeOverwrite (deepCopy .root.Values.pod) (deepCopy (index .root.Values .job).pod) | toJson }}
+{{- include "etcdsafe.over" (list .root.Values.pod (index .root.Values .job).pod) }}
+{{- end }}
+
+{{/* The first mapping with the keys of the second in it, as JSON. Sprig's merge would pass over false and 0. */}}
+{{- define "etcdsafe.over" -}}
+{{- $out := deepCopy (index . 0) }}
+{{- range $key, $value := index . 1 }}{{ $_ := set $out $key $value }}{{ end }}
+{{- toJson $out }}
 {{- end }}
 
 {{- define "etcdsafe.hostNetwork" -}}
@@ -82,16 +89,16 @@ spec:
 {{- define "etcdsafe.podSecurity" -}}
 {{- $own := dict "runAsNonRoot" true "runAsUser" 65532 "runAsGroup" 65532 "fsGroup" 65532 "fsGroupChangePolicy" "OnRootMismatch" "seccompProfile" (dict "type" "RuntimeDefault") }}
 {{- if .hostPKI }}
-{{- $own = merge (dict "runAsNonRoot" false "runAsUser" 0 "runAsGroup" 0) $own }}
+{{- $own = include "etcdsafe.over" (list $own (dict "runAsNonRoot" false "runAsUser" 0 "runAsGroup" 0)) | fromJson }}
 {{- else if eq .values.preset "openshift" }}
 {{- $own = omit $own "runAsUser" "runAsGroup" "fsGroup" }}
 {{- end }}
-{{- toYaml (mustMergeOverwrite $own (deepCopy .over)) }}
+{{- include "etcdsafe.over" (list $own .over) | fromJson | toYaml }}
 {{- end }}
 
 {{- define "etcdsafe.containerSecurity" -}}
 {{- $own := dict "allowPrivilegeEscalation" false "readOnlyRootFilesystem" true "capabilities" (dict "drop" (list "ALL")) }}
-{{- toYaml (mustMergeOverwrite $own (deepCopy .)) }}
+{{- include "etcdsafe.over" (list $own .) | fromJson | toYaml }}
 {{- end }}
 
 {{- define "etcdsafe.placement" -}}

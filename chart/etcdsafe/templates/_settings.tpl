@@ -19,7 +19,7 @@ can reach, since without etcd's key it cannot take one there.
 {{- end }}
 {{- $listen := printf "%s:%d" (ternary "127.0.0.1" "0.0.0.0" (include "etcdsafe.hostNetwork" (dict "root" .root "job" .workload.job) | eq "true")) (int $v.cron.port) }}
 {{- $cron := dict "schedules" $lines "timeZone" $v.timeZone "jitter" $v.cron.jitter "drain" $v.cron.drain "group" .workload.job "listen" $listen }}
-{{- $config := merge (dict "cron" $cron) (deepCopy $v.config) }}
+{{- $config := set (deepCopy $v.config) "cron" $cron }}
 {{- if not (or $needs.etcd (eq (default "etcd" $v.config.lock) "kubernetes")) }}
   {{- $_ := set $config "lock" "none" }}
 {{- end }}

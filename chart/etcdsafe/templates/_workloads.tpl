@@ -34,7 +34,8 @@ store's, with the right to delete), spool, lease.
 {{- define "etcdsafe.needs" -}}
 {{- $r := .rights }}
 {{- $etcd := or (has "snapshot" $r) (has "defrag" $r) }}
-{{- $lease := and (eq (default "etcd" .root.Values.config.lock) "kubernetes") (or $etcd (and .cron (gt (int .root.Values.cron.replicas) 1))) }}
+{{- $elects := and .cron (gt (int .root.Values.cron.replicas) 1) }}
+{{- $lease := and (eq (default "etcd" .root.Values.config.lock) "kubernetes") (or $etcd $elects) | not | not }}
 {{- dict
   "etcd" $etcd
   "recipients" (has "snapshot" $r)
