@@ -4,9 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+
+	"sigs.k8s.io/yaml"
 
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
 )
@@ -126,4 +131,144 @@ func indented(t *testing.T, v any) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+// renderedPod is what a golden file of test/chart says of one Pod, as far as the binary sees it.
+type renderedPod struct {
+	file, owner string
+	args        []string
+	env         []string
+	config      string
+}
+
+// TestChartSpeaksToThisBinary gives each Job's variables, settings and arguments to the settings and the commands.
+func TestChartSpeaksToThisBinary(t *testing.T) {
+	all := renderedPods(t)
+	for _, p := range all {
+		c := &cli{set: settings.New()}
+		cmd, rest, err := c.root().Find(p.args)
+		if err == nil {
+			err = cmd.ParseFlags(rest)
+		}
+		if err != nil {
+			t.Errorf("%s: %s: etcdsafe %s: %v", p.file, p.owner, strings.Join(p.args, " "), err)
+			continue
+		}
+		c.set.Load(p.env, func(path string) ([]byte, error) {
+			if path != "/etc/etcdsafe/config.yaml" {
+				return nil, os.ErrNotExist
+			}
+			return []byte(p.config), nil
+		})
+		if err := c.set.Validate(); err != nil {
+			t.Errorf("%s: %s: %v", p.file, p.owner, err)
+		}
+		if c.set.Cluster.Get() != "prod" {
+			t.Errorf("%s: %s: cluster = %q, want that of the file", p.file, p.owner, c.set.Cluster.Get())
+		}
+	}
+	if len(all) < 20 {
+		t.Errorf("%d Jobs and test Pods, want those of all golden files", len(all))
+	}
+}
+
+// TestChartKnowsEveryExitCode: each ends a Job, or is tried again, and none is left to the default.
+func TestChartKnowsEveryExitCode(t *testing.T) {
+	text, err := os.ReadFile("../../test/chart/golden/external.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[int]string{}
+	for _, rule := range regexp.MustCompile(`action: (\w+)\n +onExitCodes:\n +containerName: etcdsafe\n +operator: In\n +values: \[(.*)\]`).FindAllStringSubmatch(string(text), -1) {
+		for code := range strings.SplitSeq(rule[2], ", ") {
+			n, err := strconv.Atoi(code)
+			if err != nil || known[n] != "" && known[n] != rule[1] {
+				t.Errorf("code %s is %s and %s: %v", code, known[n], rule[1], err)
+			}
+			known[n] = rule[1]
+		}
+	}
+	want := map[int]string{
+		2: "FailJob", exitPartial: "FailJob", exitConfig: "FailJob", exitLocked: "FailJob", exitIntegrity: "FailJob",
+		exitRefused: "FailJob", exitDeadline: "FailJob",
+		exitFailed: "Count", exitEtcd: "Count", exitStore: "Count", 137: "Count", exitTerminated: "Count",
+	}
+	if !reflect.DeepEqual(known, want) {
+		t.Errorf("podFailurePolicy = %v, want %v", known, want)
+	}
+	for _, row := range exitCodes {
+		if known[row.code] == "" && row.code != exitInterrupted { // nobody sends SIGINT to a Pod
+			t.Errorf("podFailurePolicy does not know %d", row.code)
+		}
+	}
+}
+
+func renderedPods(t *testing.T) []renderedPod {
+	t.Helper()
+	files, err := filepath.Glob("../../test/chart/golden/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no golden files: %v", err)
+	}
+	var all []renderedPod
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var configs map[string]string
+		for doc := range strings.SplitSeq(string(text), "\n---\n") {
+			var o renderedObject
+			if err := yaml.Unmarshal([]byte(doc), &o); err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			if o.Kind == "ConfigMap" {
+				configs = o.Data // helm renders it before what has it
+			}
+			if p, ok := o.pod(configs); ok {
+				p.file = filepath.Base(file)
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
+
+// renderedObject is any of the chart's objects.
+type renderedObject struct {
+	Kind     string
+	Metadata struct{ Name string }
+	Data     map[string]string
+	Spec     struct {
+		renderedSpec
+		JobTemplate struct {
+			Spec struct{ Template struct{ Spec renderedSpec } }
+		}
+	}
+}
+
+type renderedSpec struct {
+	Containers []struct {
+		Args []string
+		Env  []struct{ Name, Value string }
+	}
+	Volumes []struct {
+		Projected struct {
+			Sources []struct {
+				ConfigMap struct{ Items []struct{ Key string } }
+			}
+		}
+	}
+}
+
+func (o renderedObject) pod(configs map[string]string) (renderedPod, bool) {
+	spec := map[string]renderedSpec{"Pod": o.Spec.renderedSpec, "CronJob": o.Spec.JobTemplate.Spec.Template.Spec}[o.Kind]
+	if len(spec.Containers) == 0 {
+		return renderedPod{}, false
+	}
+	c := spec.Containers[0]
+	p := renderedPod{owner: o.Kind + " " + o.Metadata.Name, args: c.Args, config: configs[spec.Volumes[0].Projected.Sources[0].ConfigMap.Items[0].Key]}
+	for _, e := range c.Env {
+		p.env = append(p.env, e.Name+"="+e.Value)
+	}
+	return p, true
 }
