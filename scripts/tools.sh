@@ -19,7 +19,9 @@ prints the folder that holds the binaries. Without GROUP all are built:
   fakegcs azurite        object stores that speak like Google's and Azure's; azurite needs node
   toxiproxy              toxiproxy-server, a network that fails on purpose
   restic                 restic, whose buckets are prune's
-  kube                   kube-apiserver and kubectl; five minutes on two cores, once
+  kube                   kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy and
+                         kubectl: one binary under six names; seven minutes on two cores, once
+  containerd             containerd, its shim for runc, and ctr
   helm                   helm, helm-unittest, kubeconform and helm-docs
 
 The folder is $ETCDSAFE_TOOLS, else $XDG_CACHE_HOME/etcdsafe/tools, else
@@ -79,13 +81,20 @@ etcdfail() {
 	stamp "$1" >"$dir/.$1"
 }
 
-# kube has the version that its servers tell their clients by flags of the linker.
+# kube is one binary under its programs' names. They tell their clients its version by flags of the linker.
 kube() {
-	local version major minor at=k8s.io/component-base/version
+	local version major minor name at=k8s.io/component-base/version
 	version=$(awk '$1 == "k8s.io/kubernetes" { print $2 }' "$root/test/tools/kube/go.mod")
 	IFS=. read -r major minor _ <<<"${version#v}"
-	ldflags="-X $at.gitVersion=$version -X $at.gitMajor=$major -X $at.gitMinor=$minor" \
-		build kube '' kube-apiserver=k8s.io/kubernetes/cmd/kube-apiserver kubectl=k8s.io/kubernetes/cmd/kubectl
+	ldflags="-X $at.gitVersion=$version -X $at.gitMajor=$major -X $at.gitMinor=$minor" build kube '' kube=.
+	for name in kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl; do
+		[[ $dir/$name -ef $dir/kube ]] || ln -f "$dir/kube" "$dir/$name"
+	done
+}
+
+containerd() {
+	local from=github.com/containerd/containerd/v2/cmd
+	build containerd '' containerd=$from/containerd containerd-shim-runc-v2=$from/containerd-shim-runc-v2 ctr=$from/ctr
 }
 
 # helm says its version by flags of the linker, and without a cluster that of the Kubernetes it was built with:
@@ -118,7 +127,7 @@ fi
 root=$(cd "$(dirname "$0")/.." && pwd)
 dir=${ETCDSAFE_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/etcdsafe/tools}
 mkdir -p "$dir"
-[[ $# -gt 0 ]] || set -- etcd35 etcd36 etcd37 etcd35fail etcd36fail etcd37fail age lint versitygw minio fakegcs azurite toxiproxy restic kube helm
+[[ $# -gt 0 ]] || set -- etcd35 etcd36 etcd37 etcd35fail etcd36fail etcd37fail age lint versitygw minio fakegcs azurite toxiproxy restic kube containerd helm
 for group in "$@"; do
 	case $group in
 	etcd35) etcd etcd35 3.5 ;;
@@ -129,6 +138,7 @@ for group in "$@"; do
 	etcd37fail) etcdfail etcd37fail 3.7 storage/backend ;;
 	kube) kube ;;
 	helm) helm ;;
+	containerd) containerd ;;
 	age) build age '' age=filippo.io/age/cmd/age age-keygen=filippo.io/age/cmd/age-keygen ;;
 	versitygw) build versitygw '' versitygw=github.com/versity/versitygw/cmd/versitygw ;;
 	minio) build minio '' minio=github.com/minio/minio ;;
