@@ -6,7 +6,7 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 DATE ?= $(shell git show -s --format=%cI HEAD 2>/dev/null)
 LDFLAGS = -s -w -X main.releaseVersion=$(VERSION) -X main.releaseCommit=$(COMMIT) -X main.releaseDate=$(DATE)
 
-.PHONY: help demo build image release check lint test test-short soak bench clean
+.PHONY: help demo build image release check lint test test-short e2e soak bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -32,6 +32,9 @@ test: ## every test, on real servers that it builds once
 
 test-short: ## the quick ones, with the race detector
 	scripts/test.sh -short -race
+
+e2e: ## a Kubernetes of its own, on which the chart is installed and etcd lost and restored; needs root
+	scripts/e2e.sh -test.v
 
 soak: ## what takes hundreds of runs; its summary goes to test/soak/
 	scripts/soak.sh

@@ -8,7 +8,7 @@ usage: scripts/imports.sh
 
 Checks who imports whom: cmd → jobs/* → storage/*, no job another job, and each of the
 libraries below by its own package alone. Tests may import more: etcdtest, storetest, tools.
-Nothing but tests, etcdtest and storetest imports test/child.
+Nothing but tests and what they are made of imports test/child.
 USAGE
 }
 
@@ -68,7 +68,7 @@ only '^cmd/etcdsafe$' '^os/signal$' 'only cmd sees signals'
 
 # What stands beside the program is free in its imports, but for this.
 edges+=$'\n'$(imported ./test/...)
-only '^(jobs/etcd/etcdtest|jobs/lock/kubetest|storage/bucket/storetest)$' '^test/child$' 'nothing but tests, etcdtest, kubetest and storetest imports test/child'
+only '^(jobs/etcd/etcdtest|jobs/lock/kubetest|storage/bucket/storetest|test/node)$' '^test/child$' 'nothing but tests, etcdtest, kubetest, storetest and test/node imports test/child'
 only '^$' '^test/doomed$' 'nothing but tests imports test/doomed'
 forbid '^test/(child|doomed)$' '^(cmd|jobs|storage)(/|$)' 'what tests are made of under test/ knows nothing of the program'
 
