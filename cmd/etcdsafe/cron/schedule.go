@@ -99,10 +99,10 @@ func (s Schedule) Next(t time.Time) time.Time {
 	return s.nextRead(t)
 }
 
-// nextFixed goes through the wall clock's slots and asks when each is. It begins a day and a half before t: no clock
-// is changed by more.
+// nextFixed goes through the wall clock's slots and asks when each is. What the clock reads at t, and all before that,
+// it has read by t for the first time.
 func (s Schedule) nextFixed(t time.Time) time.Time {
-	for wall := s.spec.Next(wallOf(t.In(s.zone)).Add(-36 * time.Hour)); !wall.IsZero(); wall = s.spec.Next(wall) {
+	for wall := s.spec.Next(wallOf(t.In(s.zone))); !wall.IsZero(); wall = s.spec.Next(wall) {
 		if at := s.instant(wall); at.After(t) {
 			return at
 		}
