@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	robfig "github.com/robfig/cron/v3"
 )
@@ -35,11 +37,13 @@ const search = 5 * 366 * 24 * time.Hour
 // its own.
 func ParseSchedule(text string, zone *time.Location, seconds bool) (Schedule, error) {
 	s := Schedule{zone: zone}
-	if rest, ok := strings.CutPrefix(text, "@every "); ok {
+	words := strings.Fields(text)
+	line := strings.Join(words, " ")
+	if rest, ok := strings.CutPrefix(line, "@every "); ok {
 		return s, s.parseEvery(rest, seconds)
 	}
-	if strings.Contains(text, "TZ=") {
-		return s, fmt.Errorf("%q names a time zone: --time-zone is for that", text)
+	if err := plain(text, words); err != nil {
+		return s, err
 	}
 	options := robfig.Minute | robfig.Hour | robfig.Dom | robfig.Month | robfig.Dow | robfig.Descriptor
 	hour := 1
@@ -47,7 +51,7 @@ func ParseSchedule(text string, zone *time.Location, seconds bool) (Schedule, er
 		options |= robfig.Second
 		hour = 2
 	}
-	parsed, err := robfig.NewParser(options).Parse(text)
+	parsed, err := robfig.NewParser(options).Parse(line)
 	if err != nil {
 		return s, fmt.Errorf("%q is no schedule such as 0 * * * *: %w", text, err)
 	}
@@ -57,11 +61,28 @@ func ParseSchedule(text string, zone *time.Location, seconds bool) (Schedule, er
 	}
 	spec.Location = time.UTC
 	s.spec = spec
-	s.fixed = fixedHour(text, hour)
+	s.fixed = fixedHour(line, hour)
 	if s.spec.Next(time.Date(2023, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
 		return s, fmt.Errorf("%q %w", text, errNever)
 	}
 	return s, nil
+}
+
+// plain refuses what robfig/cron panics at, takes without a word, or would print as it is: a zone; a field of commas
+// alone, which it reads as "never" second by second for five years; control characters.
+func plain(text string, words []string) error {
+	if strings.Contains(text, "TZ=") {
+		return fmt.Errorf("%q names a time zone: --time-zone is for that", text)
+	}
+	for _, word := range words {
+		if strings.Trim(word, ",") == "" {
+			return fmt.Errorf("%q has a field of nothing but commas", text)
+		}
+		if strings.ContainsFunc(word, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }) {
+			return fmt.Errorf("%q holds a character that no schedule has", text)
+		}
+	}
+	return nil
 }
 
 func (s *Schedule) parseEvery(text string, seconds bool) error {
@@ -69,9 +90,9 @@ func (s *Schedule) parseEvery(text string, seconds bool) error {
 	if seconds {
 		least = time.Second
 	}
-	d, err := time.ParseDuration(strings.TrimSpace(text))
+	d, err := time.ParseDuration(text)
 	if err != nil || d < least || d%least != 0 || d > 366*24*time.Hour {
-		return fmt.Errorf("\"@every %s\" is no whole number of %s, such as @every 90m", text, map[bool]string{true: "seconds", false: "minutes"}[seconds])
+		return fmt.Errorf("%q is no whole number of %s up to 8784h, such as @every 90m", "@every "+text, map[bool]string{true: "seconds", false: "minutes"}[seconds])
 	}
 	s.every = d
 	return nil

@@ -231,6 +231,41 @@ func TestEveryCountsFromOneInstant(t *testing.T) {
 	}
 }
 
+// TestParseScheduleRefuses with one line that holds the text, at once.
+func TestParseScheduleRefuses(t *testing.T) {
+	begun := time.Now()
+	for _, c := range []struct {
+		text    string
+		seconds bool
+	}{
+		{"", false}, {" ", false}, {"x", false}, {"* * * *", false}, {"0 0 * * * *", false}, {"0 * * * *", true},
+		{"0 /6 * * *", false}, {"60 * * * *", false}, {"0 24 * * *", false}, {"0 0 0 * *", false}, {"0 0 * 13 *", false},
+		{"0 0 * * 7", false}, {"5-1 * * * *", false}, {"*/0 * * * *", false}, {"-1 * * * *", false}, {"1-2-3 * * * *", false},
+		{"@every -1h", false}, {"@every 0", false}, {"@every 1s", false}, {"@every 90s", false}, {"@every 1500ms", true},
+		{"@every", false}, {"@every x", false}, {"@every 9000h", false}, {"@every 1h 2m", false},
+		{"@reboot", false}, {"@hourly x", false}, {"@HOURLY", false}, {"@", false},
+		{"TZ=x", false}, {"TZ=x 0 * * * *", false}, {"TZ=UTC 0 * * * *", false}, {"CRON_TZ=UTC 0 * * * *", false}, {"CRON_TZ=", false},
+		{"0 , * * *", false}, {", * * * *", false}, {"0 0 , * *", false}, {"0 0 , * 1", false}, {"0 0 * , *", false}, {"0 0 1 * ,", false},
+		{", * * * * *", true}, {"0 , * * * *", true},
+		{"30 2 30 2 *", false}, {"0 0 31 2,4,6,9,11 *", false}, {"0 0 31 feb ?", false},
+		{"@reboot\nx", false}, {"0 \x1b[2J * * *", false}, {"0 \xff * * *", false}, {"0 ٣ * * *", false},
+	} {
+		s, err := ParseSchedule(c.text, time.UTC, c.seconds)
+		if err == nil {
+			t.Errorf("ParseSchedule(%q, seconds %v) took it, and comes at %s", c.text, c.seconds, s.Next(time.Now()))
+			continue
+		}
+		if text := err.Error(); strings.ContainsFunc(text, unprintable) || !strings.Contains(text, fmt.Sprintf("%q", c.text)) {
+			t.Errorf("ParseSchedule(%q): %q, want one line that holds it", c.text, text)
+		}
+	}
+	if took := time.Since(begun); took > 5*time.Second { // it was 13 s: robfig looks at each second of five years
+		t.Errorf("it took %s", took)
+	}
+}
+
+func unprintable(r rune) bool { return r < ' ' || r == 0xfffd }
+
 // TestALineOfSecondsIsTolerable also where 7,200 of its slots lie in two hours of the night, and an hour of jitter has
 // all of them looked at.
 func TestALineOfSecondsIsTolerable(t *testing.T) {
