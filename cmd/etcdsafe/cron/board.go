@@ -41,6 +41,10 @@ type Order struct {
 // again are run again, also those with fixed hours: Debian's cron(8).
 const setBack = 3 * time.Hour
 
+// step is by how much a clock must be set back for anything to come again: what keeps its time sets it by less, and a slot
+// is done once.
+const step = time.Minute
+
 // Board keeps what the lines have settled and what runs. It is for one goroutine.
 type Board struct {
 	lines   []*armed
@@ -112,10 +116,10 @@ func (b *Board) Look(now time.Time, role Role) []Order {
 	return out
 }
 
-// turnBack lets the slots come again where the clock was set back, except fixed hours after less than setBack.
+// turnBack lets the slots come again where the clock was set back by a step or more, but fixed hours only after setBack.
 func (b *Board) turnBack(now time.Time) {
 	back := b.now.Sub(now)
-	if back <= 0 {
+	if back < step {
 		return
 	}
 	for _, a := range b.lines {

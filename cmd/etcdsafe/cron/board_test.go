@@ -1,0 +1,78 @@
+package cron
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// at is a time of 4 March 2026, UTC; hours beyond 24 are of the days after.
+func at(hour, minute, second int) time.Time {
+	return time.Date(2026, 3, 4, hour, minute, second, 0, time.UTC)
+}
+
+func lineOf(t *testing.T, name, text string) Line {
+	t.Helper()
+	s, err := ParseSchedule(text, time.UTC, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Line{Name: name, Schedule: s, Policy: Forbid}
+}
+
+// look is what a board orders, in words.
+func look(b *Board, now time.Time, role Role) string {
+	var out []string
+	for _, o := range b.Look(now, role) {
+		text := fmt.Sprintf("%s %s %s", [...]string{"wait", "begin", "hold", "stop", "miss"}[o.Verb], o.Line.Name, o.Slot.At.Format("15:04"))
+		if o.Verb == Stop {
+			text = fmt.Sprintf("stop %s run %d", o.Line.Name, o.Run)
+		}
+		if o.Fresh {
+			text += " fresh"
+		}
+		if o.Alone {
+			text += " alone"
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, "; ")
+}
+
+var leads = Role{Kind: Leader}
+
+// settled is a board that leads, and has looked at now, with all before that done.
+func settled(now time.Time, lines ...Line) *Board {
+	b := &Board{}
+	b.Arm(lines, now)
+	for _, o := range b.Look(now, leads) {
+		b.Ended(o.Run, o.Slot, false)
+	}
+	return b
+}
+
+// glance is a look, and what it orders.
+type glance struct {
+	now  time.Time
+	role Role
+	want string
+}
+
+func glances(t *testing.T, b *Board, all ...glance) {
+	t.Helper()
+	for _, g := range all {
+		if got := look(b, g.now, g.role); got != g.want {
+			t.Errorf("at %s, %s: %q, want %q", g.now.Format(time.DateTime), g.role.Kind, got, g.want)
+		}
+	}
+}
+
+// TestASmallStepBackRepeatsNothing: time keepers take them, and a slot is done once.
+func TestASmallStepBackRepeatsNothing(t *testing.T) {
+	b := settled(at(11, 30, 0), lineOf(t, "l", "0 * * * *"))
+	glances(t, b, glance{at(12, 0, 5), leads, "begin l 12:00"})
+	b.Ended(b.lastRun, Slot{}, false)
+	glances(t, b, glance{at(11, 59, 10), leads, ""}, glance{at(11, 59, 50), leads, ""}, glance{at(12, 0, 0), leads, ""},
+		glance{at(10, 50, 0), leads, ""}, glance{at(11, 0, 0), leads, "begin l 11:00"})
+}
