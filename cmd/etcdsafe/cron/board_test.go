@@ -76,3 +76,11 @@ func TestASmallStepBackRepeatsNothing(t *testing.T) {
 	glances(t, b, glance{at(11, 59, 10), leads, ""}, glance{at(11, 59, 50), leads, ""}, glance{at(12, 0, 0), leads, ""},
 		glance{at(10, 50, 0), leads, ""}, glance{at(11, 0, 0), leads, "begin l 11:00"})
 }
+
+// TestAMissIsToldHoweverLate and once; a CronJob counts it as failed.
+func TestAMissIsToldHoweverLate(t *testing.T) {
+	daily := lineOf(t, "l", "0 13 * * *")
+	daily.Deadline = 10 * time.Minute
+	glances(t, settled(at(12, 0, 0), daily),
+		glance{at(24+11, 0, 0), leads, "miss l 13:00"}, glance{at(24+11, 0, 10), leads, ""}, glance{at(24+13, 5, 0), leads, "begin l 13:00"})
+}

@@ -60,11 +60,11 @@ func (l Line) Next(t time.Time) (next Slot, ok bool) {
 }
 
 // latest is the last slot after since that is due at now; ok is false where there is none. It looks back ever further,
-// since a clock may have been set forward by days, but no further than since and not beyond what the deadline allows.
+// since a clock may have been set forward by days, but no further than since.
 func (l Line) latest(now, since time.Time) (last Slot, ok bool) {
 	for back := 2 * time.Minute; ; back *= 4 {
 		from := now.Add(-l.Jitter - back)
-		end := from.Before(since) || back > search || l.Deadline > 0 && back > 2*l.Deadline+time.Hour
+		end := from.Before(since) || back > search
 		if from.Before(since) {
 			from = since
 		}
