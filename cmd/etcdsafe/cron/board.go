@@ -59,6 +59,7 @@ type armed struct {
 	since   time.Time // slots up to here are settled
 	fresh   bool      // since is unknown: the process has only begun to lead
 	held    time.Time // the slot whose Hold was told
+	again   time.Time // not before then, since a run has just been refused
 	running []int
 	stopped []int // those of running that were told to stop
 }
@@ -123,6 +124,7 @@ func (b *Board) turnBack(now time.Time) {
 		return
 	}
 	for _, a := range b.lines {
+		a.again = time.Time{}
 		if a.since.After(now) && (!a.Schedule.Fixed() || back >= setBack) {
 			a.since = now
 		}
@@ -134,7 +136,7 @@ func (b *Board) take(role Role) {
 	begins := func(k Kind) bool { return k == Leader || k == Alone }
 	if begins(role.Kind) && b.role.Kind == Follower {
 		for _, a := range b.lines {
-			a.since, a.fresh = time.Time{}, true
+			a.since, a.fresh, a.again = time.Time{}, true, time.Time{}
 		}
 	}
 	if role.Kind != Unsure { // after which all is as it was before
@@ -162,6 +164,9 @@ func (b *Board) decide(a *armed, now time.Time) []Order {
 			return nil
 		}
 	case Begin:
+		if now.Before(a.again) {
+			return nil
+		}
 		a.since, a.fresh = slot.At, false
 		b.lastRun++
 		o.Run = b.lastRun
@@ -183,12 +188,12 @@ func (a *armed) stop() []Order {
 }
 
 // Ended takes a run off the board. refused is one that did not begin, since another leads by now: its slot is not
-// settled.
+// settled, and tried again a Tick later if this one still leads then.
 func (b *Board) Ended(run int, slot Slot, refused bool) {
 	is := func(r int) bool { return r == run }
 	for _, a := range b.lines {
 		if slices.Contains(a.running, run) && refused && a.since.Equal(slot.At) {
-			a.since, a.fresh = time.Time{}, true
+			a.since, a.fresh, a.again = time.Time{}, true, b.now.Add(Tick)
 		}
 		a.running = slices.DeleteFunc(a.running, is)
 		a.stopped = slices.DeleteFunc(a.stopped, is)

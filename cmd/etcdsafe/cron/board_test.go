@@ -84,3 +84,41 @@ func TestAMissIsToldHoweverLate(t *testing.T) {
 	glances(t, settled(at(12, 0, 0), daily),
 		glance{at(24+11, 0, 0), leads, "miss l 13:00"}, glance{at(24+11, 0, 10), leads, ""}, glance{at(24+13, 5, 0), leads, "begin l 13:00"})
 }
+
+// TestARefusedRunIsTriedATickLater and not at once, over and over: who leads is told by another than who refused.
+func TestARefusedRunIsTriedATickLater(t *testing.T) {
+	b := settled(at(11, 30, 0), lineOf(t, "l", "0 * * * *"))
+	refuse := func() { b.Ended(b.lastRun, Slot{At: at(12, 0, 0)}, true) }
+	glances(t, b, glance{at(12, 0, 0), leads, "begin l 12:00"})
+	refuse()
+	glances(t, b, glance{at(12, 0, 0), leads, ""}, glance{at(12, 0, 9), leads, ""}, glance{at(12, 0, 10), leads, "begin l 12:00 fresh"})
+	refuse()
+	glances(t, b, glance{at(12, 0, 11), Role{Kind: Follower}, ""}, glance{at(12, 0, 12), leads, "begin l 12:00 fresh"})
+	refuse()
+	glances(t, b, glance{at(9, 30, 0), leads, "begin l 09:00 fresh"})
+}
+
+// TestRolesBeginAndStop what they may.
+func TestRolesBeginAndStop(t *testing.T) {
+	unsure, follows := Role{}, Role{Kind: Follower}
+	b := settled(at(11, 30, 0), lineOf(t, "l", "0 * * * *"))
+	glances(t, b,
+		glance{at(12, 0, 0), unsure, ""},
+		glance{at(12, 1, 0), leads, "begin l 12:00"},
+		glance{at(12, 2, 0), unsure, ""}, // what runs goes on
+		glance{at(12, 3, 0), follows, "stop l run 2"},
+		glance{at(12, 4, 0), follows, ""}, // told once
+		glance{at(13, 0, 0), leads, "hold l 13:00 fresh"},
+		glance{at(13, 1, 0), leads, ""})
+	b.Ended(2, Slot{At: at(12, 0, 0)}, false)
+	glances(t, b, glance{at(13, 2, 0), leads, "begin l 13:00 fresh"})
+	b.Ended(3, Slot{At: at(13, 0, 0)}, false)
+	alone := Role{Kind: Alone, Delay: 20 * time.Minute}
+	glances(t, b,
+		glance{at(14, 0, 0), alone, ""},
+		glance{at(14, 19, 59), alone, ""})
+	if due, ok := b.Next(at(14, 0, 0)); !ok || !due.Equal(at(14, 20, 0)) {
+		t.Errorf("Next of one that is alone: %s, want 14:20", due)
+	}
+	glances(t, b, glance{at(14, 20, 0), alone, "begin l 14:00 alone"})
+}
