@@ -60,6 +60,7 @@ type armed struct {
 	fresh   bool      // since is unknown: the process has only begun to lead
 	held    time.Time // the slot whose Hold was told
 	again   time.Time // not before then, since a run has just been refused
+	gone    bool      // it is no line any more, but still runs
 	running []int
 	stopped []int // those of running that were told to stop
 }
@@ -68,15 +69,15 @@ type armed struct {
 // schedule is another: then nothing before now is made up for, nor for a line that was not there. What runs goes on.
 func (b *Board) Arm(lines []Line, now time.Time) {
 	old := b.lines
-	b.lines = nil
+	b.lines = []*armed{} // no first time again
 	for _, l := range lines {
 		a := &armed{Line: l, since: now, fresh: old == nil}
 		if i := slices.IndexFunc(old, func(o *armed) bool { return o.Name == l.Name }); i >= 0 {
 			a = old[i]
-			if !same(a.Schedule, l.Schedule) {
+			if a.gone || !same(a.Schedule, l.Schedule) {
 				a.since, a.fresh = now, false
 			}
-			a.Line = l
+			a.Line, a.gone = l, false
 		}
 		if a.fresh {
 			a.since = time.Time{}
@@ -85,7 +86,7 @@ func (b *Board) Arm(lines []Line, now time.Time) {
 	}
 	for _, o := range old {
 		if len(o.running) > 0 && !slices.Contains(b.lines, o) {
-			o.Suspend = true // it goes with its last run
+			o.Suspend, o.gone = true, true
 			b.lines = append(b.lines, o)
 		}
 	}

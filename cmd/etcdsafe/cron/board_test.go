@@ -122,3 +122,44 @@ func TestRolesBeginAndStop(t *testing.T) {
 	}
 	glances(t, b, glance{at(14, 20, 0), alone, "begin l 14:00 alone"})
 }
+
+// TestArmKeepsWhatIsKnownOfALine and makes up for nothing that was before a line, or its schedule, was there.
+func TestArmKeepsWhatIsKnownOfALine(t *testing.T) {
+	hourly, suspended := lineOf(t, "l", "0 * * * *"), lineOf(t, "l", "0 * * * *")
+	suspended.Suspend = true
+	quick := lineOf(t, "l", "*/10 * * * *")
+	fixed, read := lineOf(t, "l", "0 12 * * *"), lineOf(t, "l", "0 12/13 * * *")
+	b := settled(at(11, 30, 0), hourly)
+	for _, c := range []struct {
+		what  string
+		lines []Line
+		now   time.Time
+		want  string // at once
+		end   bool   // then the last run ends
+	}{
+		{"suspended", []Line{suspended}, at(12, 0, 0), "", false},
+		{"resumed", []Line{hourly}, at(12, 20, 0), "begin l 12:00", false},
+		{"removed while it runs", nil, at(12, 30, 0), "", false},
+		{"there again while it runs", []Line{hourly}, at(13, 30, 0), "", true},
+		{"nothing to make up for", []Line{hourly}, at(13, 31, 0), "", false},
+		{"changed", []Line{quick}, at(13, 45, 0), "", false},
+		{"and in force", []Line{quick}, at(13, 50, 0), "begin l 13:50", true},
+		{"removed", nil, at(14, 0, 0), "", false},
+		{"there again", []Line{quick}, at(14, 5, 0), "", false},
+		{"and in force again", []Line{quick, lineOf(t, "new", "5 * * * *")}, at(14, 10, 0), "begin l 14:10", true},
+		{"the new one too", []Line{quick, lineOf(t, "new", "5 * * * *")}, at(15, 5, 0), "begin l 15:00; begin new 15:05", true},
+		{"by what the clock reads", []Line{read}, at(24+11, 0, 0), "", false},
+		{"at a fixed hour, the same", []Line{fixed}, at(24+12, 0, 0), "begin l 12:00", false},
+	} {
+		b.Arm(c.lines, c.now)
+		if got := look(b, c.now, leads); got != c.want {
+			t.Errorf("%s, at %s: %q, want %q", c.what, c.now.Format(time.DateTime), got, c.want)
+		}
+		for run := 1; c.end && run <= b.lastRun; run++ {
+			b.Ended(run, Slot{}, false)
+		}
+	}
+	if b.Running() != 1 {
+		t.Errorf("%d run, want 1", b.Running())
+	}
+}
