@@ -45,7 +45,7 @@ type Scheduler struct {
 	ended  chan *run
 	armed  chan []Line
 	once   sync.Once
-	looked atomic.Int64 // when Run last looked, in nanoseconds of the system's clock
+	looked atomic.Pointer[time.Time] // when Run last looked; by elapsed time, since clocks are set
 }
 
 type run struct {
@@ -89,17 +89,18 @@ func (s *Scheduler) Arm(ctx context.Context, lines []Line) {
 	}
 }
 
-// Looked is how long ago Run last looked; it looks every Tick.
+// Looked is how long ago Run last looked; it looks every Tick. Before its first look it is negative.
 func (s *Scheduler) Looked() time.Duration {
 	at := s.looked.Load()
-	if at == 0 {
+	if at == nil {
 		return -1
 	}
-	return time.Since(time.Unix(0, at)).Abs()
+	return time.Since(*at)
 }
 
 func (s *Scheduler) look(ctx context.Context) {
-	s.looked.Store(time.Now().UnixNano())
+	now := time.Now()
+	s.looked.Store(&now)
 	if ctx.Err() != nil {
 		return
 	}
