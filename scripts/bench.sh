@@ -8,12 +8,12 @@ usage: scripts/bench.sh
 
 Builds etcdsafe and the pinned tools, starts etcd on loopback, fills it, and runs both sides
 in turn; then versitygw, with 10,000 archives; then three clusters that are defragmented under
-writers, by etcdsafe and by loops of etcdctl. Prints the tables and writes them to
-test/bench/RESULTS.md, STORES.md and DEFRAG.md. What bounds each figure is read from
+writers, by etcdsafe and by loops of etcdctl; then starts, and a schedule that idles. Prints the
+tables and writes them to test/bench/RESULTS.md, STORES.md, DEFRAG.md and CRON.md. What bounds each figure is read from
 test/bench/bound.txt. About 20 minutes; the machine should do nothing else.
 
 From the environment:
-  BENCH_PARTS    what to measure ("etcd stores defrag")
+  BENCH_PARTS    what to measure ("etcd stores defrag cron")
   BENCH_MB       size of the databases that are timed (500)
   ROUNDS         rounds that count, after one that does not (5); 0 times nothing
   HEAP_MB        sizes at which the heap is measured ("200 2000"); may be empty
@@ -23,6 +23,7 @@ From the environment:
                  own is made there and removed; five times the largest database must be free
   BENCH_RESULTS  file to write (test/bench/RESULTS.md)
   BENCH_STORES   file to write of object stores (test/bench/STORES.md)
+  BENCH_CRON     file to write of cron (test/bench/CRON.md)
   BENCH_DEFRAG   file to write of defragmentations (test/bench/DEFRAG.md), of etcd 3.6
 USAGE
 }
@@ -33,10 +34,13 @@ if [[ ${1:-} == -h || ${1:-} == --help ]]; then
 fi
 cd "$(dirname "$0")/.."
 etcd=${BENCH_ETCD:-3.6}
-parts=" ${BENCH_PARTS:-etcd stores defrag} "
-[[ ${ROUNDS:-5} != 0 ]] || parts=${parts/ defrag / } # it is nothing but times
+parts=" ${BENCH_PARTS:-etcd stores defrag cron} "
+if [[ ${ROUNDS:-5} == 0 ]]; then # they are nothing but times
+	parts=${parts/ defrag / }
+	parts=${parts/ cron / }
+fi
 for part in $parts; do
-	[[ $part == etcd || $part == stores || $part == defrag ]] || { echo "bench.sh: no part $part" >&2; exit 10; }
+	[[ $part == etcd || $part == stores || $part == defrag || $part == cron ]] || { echo "bench.sh: no part $part" >&2; exit 10; }
 done
 
 scripts/debian.sh zstd
@@ -74,7 +78,7 @@ of() {
 	return "$code"
 }
 
-# measure does the parts etcd and stores.
+# measure does the parts etcd, stores and cron.
 measure() {
 	mkdir -p "$work/bin/heap" "$work/run"
 	make --no-print-directory build BIN="$work/bin/etcdsafe" >&2
@@ -86,7 +90,7 @@ measure() {
 	of "$work/bin/bench" -tools "$tools" -bin "$work/bin" -work "$work/run" -etcd "$etcd" -commit "$commit" \
 		-mb "${BENCH_MB:-500}" -rounds "${ROUNDS:-5}" -heap-mb "${HEAP_MB-200 2000}" -heap-keys "${HEAP_KEYS-1000000 2000000}" \
 		-parts "${parts/ defrag / }" -bound test/bench/bound.txt \
-		-results "${BENCH_RESULTS:-test/bench/RESULTS.md}" -store-results "${BENCH_STORES:-test/bench/STORES.md}"
+		-results "${BENCH_RESULTS:-test/bench/RESULTS.md}" -store-results "${BENCH_STORES:-test/bench/STORES.md}" -cron-results "${BENCH_CRON:-test/bench/CRON.md}"
 }
 
 # defrag measures with the clusters and writers of test/soak.
@@ -114,5 +118,5 @@ defrag() {
 	cp "$work/DEFRAG.md" "$out"
 }
 
-if [[ $parts == *" etcd "* || $parts == *" stores "* ]]; then measure; fi
+if [[ $parts == *" etcd "* || $parts == *" stores "* || $parts == *" cron "* ]]; then measure; fi
 if [[ $parts == *" defrag "* ]]; then defrag; fi

@@ -57,6 +57,7 @@ func (b *bench) all(ctx context.Context, stdout io.Writer) error {
 	}{
 		{"etcd", b.results, b.measure, r.document},
 		{"stores", b.storeResults, b.measureStores, r.storesDocument},
+		{"cron", b.cronResults, b.measureCron, r.cronDocument},
 	} {
 		if !slices.Contains(b.parts, part.name) {
 			continue

@@ -4,6 +4,7 @@
 //	fill ─▶ etcd ─▶ rounds: ours, theirs, ours, theirs … ─▶ medians ─▶ RESULTS.md
 //	            └─▶ etcdsafe with a sampler in it ─▶ peaks of live heap ─▶ RESULTS.md
 //	archives ─▶ versitygw ─▶ rounds: etcdsafe, the AWS SDK … ─▶ medians ─▶ STORES.md
+//	etcdsafe cron, etcdctl version, … ─▶ medians; an idle schedule ─▶ CRON.md
 //
 // It starts etcd and the gateway itself, on loopback, and ends it; it writes below its work folder alone, and
 // the results. A figure that misses its limit is said in the table, not by the exit code.

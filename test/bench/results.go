@@ -21,6 +21,7 @@ type results struct {
 	keyHeaps   [][]heapRun
 	stores     *dataset
 	storeHeaps []heapRun
+	schedule   *schedule
 }
 
 // document is RESULTS.md.

@@ -118,8 +118,11 @@ func (s *server) stop() error {
 }
 
 // cpu is what the member has used so far.
-func (s *server) cpu() (time.Duration, error) {
-	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.cmd.Process.Pid), "stat"))
+func (s *server) cpu() (time.Duration, error) { return cpuOf(s.cmd.Process.Pid) }
+
+// cpuOf is what a process has used so far.
+func cpuOf(pid int) (time.Duration, error) {
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
 		return 0, err
 	}
@@ -127,7 +130,7 @@ func (s *server) cpu() (time.Duration, error) {
 	// hundredths of a second on every Linux that Go runs on.
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 	if len(fields) < 13 {
-		return 0, fmt.Errorf("read stat of process %d: %q", s.cmd.Process.Pid, stat)
+		return 0, fmt.Errorf("read stat of process %d: %q", pid, stat)
 	}
 	user, errUser := strconv.ParseInt(fields[11], 10, 64)
 	system, errSystem := strconv.ParseInt(fields[12], 10, 64)

@@ -23,9 +23,9 @@ type settings struct {
 	heapMB    []int
 	heapKeys  []int
 
-	parts []string // of etcd, stores
+	parts []string // of etcd, stores, cron
 
-	bound, results, storeResults string // files
+	bound, results, storeResults, cronResults string // files
 }
 
 func parse(args []string, stderr io.Writer) (settings, error) {
@@ -44,6 +44,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	f.StringVar(&s.bound, "bound", "", "file of lines FIGURE<TAB>what it is bound by")
 	f.StringVar(&s.results, "results", "", "file to write the results to")
 	f.StringVar(&s.storeResults, "store-results", "", "file to write the results of object stores to")
+	f.StringVar(&s.cronResults, "cron-results", "", "file to write the results of cron to")
 	parts := f.String("parts", "etcd stores", "what to measure")
 	if err := f.Parse(args); err != nil {
 		return s, err
@@ -73,7 +74,7 @@ func (s settings) validate(rest []string) error {
 	if len(rest) > 0 {
 		errs = append(errs, fmt.Errorf("unknown arguments %q", rest))
 	}
-	for name, value := range map[string]string{"tools": s.tools, "bin": s.bin, "work": s.work, "bound": s.bound, "results": s.results, "store-results": s.storeResults} {
+	for name, value := range map[string]string{"tools": s.tools, "bin": s.bin, "work": s.work, "bound": s.bound, "results": s.results, "store-results": s.storeResults, "cron-results": s.cronResults} {
 		if value == "" {
 			errs = append(errs, fmt.Errorf("-%s is needed", name))
 		}
@@ -82,12 +83,12 @@ func (s settings) validate(rest []string) error {
 		errs = append(errs, errors.New("-mb must be 1 or more, -rounds not below 0"))
 	}
 	for _, part := range s.parts {
-		if part != "etcd" && part != "stores" {
-			errs = append(errs, fmt.Errorf("-parts: %q is neither etcd nor stores", part))
+		if !slices.Contains([]string{"etcd", "stores", "cron"}, part) {
+			errs = append(errs, fmt.Errorf("-parts: %q is none of etcd, stores and cron", part))
 		}
 	}
-	if slices.Contains(s.parts, "stores") && s.rounds < 1 {
-		errs = append(errs, errors.New("-rounds must be 1 or more for object stores"))
+	if (slices.Contains(s.parts, "stores") || slices.Contains(s.parts, "cron")) && s.rounds < 1 {
+		errs = append(errs, errors.New("-rounds must be 1 or more for object stores and cron"))
 	}
 	return errors.Join(errs...)
 }
