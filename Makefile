@@ -6,7 +6,7 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 DATE ?= $(shell git show -s --format=%cI HEAD 2>/dev/null)
 LDFLAGS = -s -w -X main.releaseVersion=$(VERSION) -X main.releaseCommit=$(COMMIT) -X main.releaseDate=$(DATE)
 
-.PHONY: help demo build image release check lint test test-short e2e soak bench clean
+.PHONY: help demo build image imagetest release check lint test test-short e2e soak bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -20,6 +20,9 @@ build: ## the binary, in bin/
 
 image: ## the image for this machine, as an archive in bin/ that docker, podman and ctr load
 	scripts/image.sh
+
+imagetest: ## the image under a docker of its own, and README's lines for it; needs root
+	scripts/imagetest.sh
 
 release: ## images and binaries for amd64 and arm64, sums, SBOM, notices, in bin/release/
 	scripts/release.sh

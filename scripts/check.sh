@@ -18,7 +18,7 @@ if [[ -n $unformatted ]]; then
 fi
 
 step go vet
-go vet ./...
+go vet -tags e2e ./...
 
 step imports
 scripts/imports.sh

@@ -14,7 +14,7 @@ bin/etcdsafe-ARCH.image.tar: an OCI layout that `docker load`, `podman load`, `c
   GO_IMAGE  the image to build in, e.g. golang:1.26. Without it buildah builds in a stand-in of this
             machine's own Go, module cache, build cache and busybox, and needs no registry
   BASE      what the image stands on (default scratch), e.g. gcr.io/distroless/static
-  IMAGE     its name (default etcdsafe); the tag is VERSION
+  IMAGE     its name (default etcdsafe); the tags are VERSION and latest
   VERSION, COMMIT, DATE  what the binary and the labels say (default: by git)
   OUT       the folder of the archive (default bin)
   NO_CACHE  1: build all anew
@@ -124,8 +124,8 @@ pack() {
 		'.manifests[0].annotations = {"io.containerd.image.name": $full, "org.opencontainers.image.ref.name": $tag}' \
 		"$layout/index.json" >"$work/index.json"
 	mv "$work/index.json" "$layout/index.json"
-	jq -c --arg name "$name" 'def blob: .digest | sub(":"; "/") | "blobs/" + .;
-		[{Config: (.config | blob), RepoTags: [$name], Layers: [.layers[] | blob]}]' \
+	jq -c --arg name "$name" --arg latest "$image:latest" 'def blob: .digest | sub(":"; "/") | "blobs/" + .;
+		[{Config: (.config | blob), RepoTags: [$name, $latest], Layers: [.layers[] | blob]}]' \
 		"$layout/blobs/sha256/$(manifest "$layout")" >"$layout/manifest.json"
 	tar --sort=name --format=ustar --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime="@$epoch" \
 		-C "$layout" -cf "$file.new" blobs index.json manifest.json oci-layout
