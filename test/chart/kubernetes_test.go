@@ -27,8 +27,10 @@ func TestKubernetesTakesTheChart(t *testing.T) {
 	}
 	prepare(t, core)
 	t.Run("kubeconform", func(t *testing.T) { conform(t, server.Admin()) })
-	t.Run("apply", func(t *testing.T) { applyDry(t, server.Kubeconfig(t, server.Admin())) })
+	kubeconfig := server.Kubeconfig(t, server.Admin())
+	t.Run("apply", func(t *testing.T) { applyDry(t, kubeconfig) })
 	t.Run("admission", func(t *testing.T) { admit(t, core) })
+	t.Run("rights", func(t *testing.T) { rightsOfAccounts(t, core, kubeconfig) })
 }
 
 // prepare makes the namespace, restricted, and the accounts that Pods of the cases name.
