@@ -13,6 +13,7 @@ import (
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
 	"github.com/etcdsafe/etcdsafe/jobs/etcd"
 	"github.com/etcdsafe/etcdsafe/jobs/lock"
+	"github.com/etcdsafe/etcdsafe/storage/catalog"
 )
 
 // locker is where the lock of the cluster lies.
@@ -80,4 +81,10 @@ func (c *cli) whereabouts() (host, pod string) {
 		pod = namespace + "/" + pod
 	}
 	return host, pod
+}
+
+// runner is whereabouts, and what else the chart has Kubernetes tell.
+func (c *cli) runner() catalog.Runner {
+	host, pod := c.whereabouts()
+	return catalog.Runner{Host: host, Pod: pod, Node: c.getenv("NODE_NAME"), ServiceAccount: c.getenv("POD_SERVICE_ACCOUNT")}
 }

@@ -149,8 +149,7 @@ func (ch *chain) claimSlot(ctx context.Context, stores catalog.Stores) (why stri
 	if err != nil {
 		return "", err
 	}
-	host, pod := ch.whereabouts()
-	claim := catalog.Run{Line: ch.slot.line, Slot: ch.slot.at, Started: ch.now(), Host: host, Pod: pod, Holder: who.Holder, Version: version()}
+	claim := catalog.Run{Line: ch.slot.line, Slot: ch.slot.at, Started: ch.now(), Runner: ch.runner(), Holder: who.Holder, Version: version()}
 	for _, s := range stores {
 		var won bool
 		if won, err = s.ClaimSlot(ctx, ch.slot.line, ch.slot.at, claim); err == nil {
@@ -189,9 +188,8 @@ func (ch *chain) noteIn(ctx context.Context, store *catalog.Catalog, h *jobs.Rep
 	if _, err := io.ReadFull(ch.random, suffix); err != nil {
 		return fmt.Errorf("draw a record's name: %w", err)
 	}
-	host, pod := ch.whereabouts()
 	return store.PutRun(ctx, catalog.Run{Line: ch.slot.line, Job: h.Job, Slot: ch.slot.at, Started: h.Started, Finished: h.Finished,
-		Result: string(h.Result), ExitCode: h.ExitCode, Host: host, Pod: pod, Version: version()}, hex.EncodeToString(suffix))
+		Result: string(h.Result), ExitCode: h.ExitCode, Runner: ch.runner(), Version: version()}, hex.EncodeToString(suffix))
 }
 
 // noteTime bounds the record of a run, which follows also where the run was stopped.

@@ -57,7 +57,7 @@ func (c *cli) snapshotConfig(ctx context.Context) (snapshot.Config, func() error
 	cfg := snapshot.Config{
 		Cluster: s.Cluster.Get(), Place: c.place(), Child: c.child, Compare: snapshot.Compare(s.Snapshot.Compare.Get()),
 		Floor: etcd.Floor{BytesPerSecond: int64(s.Snapshot.StreamFloor.Get()), Window: floorWindow},
-		Tool:  tool(), Now: c.now, Random: c.random,
+		Tool:  tool(), Runner: c.runner(), Now: c.now, Random: c.random,
 		IfOlderThan: s.Snapshot.IfOlderThan.Get(), Reason: s.Snapshot.Reason.Get(), Labels: s.Snapshot.Label.Get(), Hold: s.Snapshot.Hold.Get(), DryRun: s.DryRun.Get(),
 	}
 	var err error

@@ -23,7 +23,7 @@ func (r *run) manifest(ctx context.Context, c *etcd.Cluster, t *taken) (catalog.
 	}
 	codecs := r.Recipients.Codecs()
 	m := catalog.Manifest{
-		ID: id, Tool: r.Tool, Started: t.started, Source: "live", Lock: r.proveLock(ctx),
+		ID: id, Tool: r.Tool, Runner: &r.Runner, Started: t.started, Source: "live", Lock: r.proveLock(ctx),
 		Cluster: catalog.Cluster{Name: r.Cluster, ID: etcd.HexID(c.ID)},
 		Member: catalog.Source{ID: etcd.HexID(t.member.ID), Name: t.member.Name, Endpoint: t.member.Endpoint(),
 			Version: t.before.Version, Leader: t.before.IsLeader()},

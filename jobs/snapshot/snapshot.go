@@ -43,6 +43,7 @@ type Config struct {
 	Compare    Compare
 	Floor      etcd.Floor
 	Tool       catalog.Tool
+	Runner     catalog.Runner
 	Now        func() time.Time
 	Random     io.Reader
 	Log        *slog.Logger

@@ -19,6 +19,7 @@ type Manifest struct {
 	Base   *string `json:"base"`
 	ID     ID      `json:"id"`
 	Tool   Tool    `json:"tool"`
+	Runner *Runner `json:"runner,omitempty"` // absent in archives of the first releases
 
 	Cluster Cluster  `json:"cluster"`
 	Member  Source   `json:"member"`
@@ -55,6 +56,14 @@ type Manifest struct {
 type Tool struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit"`
+}
+
+// Runner is where a run took place, as far as it was told: so an archive is traced to its Job.
+type Runner struct {
+	Host           string `json:"host"`
+	Pod            string `json:"pod,omitempty"` // namespace/name
+	Node           string `json:"node,omitempty"`
+	ServiceAccount string `json:"serviceAccount,omitempty"`
 }
 
 // Cluster is a cluster by the user's name for it and by etcd's own id, in hex.

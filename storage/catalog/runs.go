@@ -22,8 +22,7 @@ type Run struct {
 	Finished time.Time `json:"finished,omitzero"`
 	Result   string    `json:"result,omitempty"` // as the job's report tells it
 	ExitCode int       `json:"exitCode"`
-	Host     string    `json:"host"`
-	Pod      string    `json:"pod,omitempty"`
+	Runner
 	Holder   string    `json:"holder,omitempty"` // of a claim: drawn by Holder, so that no other document is the same
 	Version  string    `json:"version"`
 

@@ -42,7 +42,7 @@ func claimant(t *testing.T) Run {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Run{Started: noon, Host: "node", Pod: "etcdsafe-0", Holder: holder, Version: "dev"}
+	return Run{Started: noon, Runner: Runner{Host: "node", Pod: "etcdsafe-0"}, Holder: holder, Version: "dev"}
 }
 
 func put(t *testing.T, c *Catalog, key string) {

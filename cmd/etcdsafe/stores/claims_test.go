@@ -19,7 +19,7 @@ func claimant(t *testing.T) catalog.Run {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return catalog.Run{Host: "node", Holder: holder}
+	return catalog.Run{Runner: catalog.Runner{Host: "node"}, Holder: holder}
 }
 
 // TestOneOfSixteenClaimantsWins: on each real store, of all who claim a slot at once.
