@@ -23,8 +23,8 @@ type Run struct {
 	Result   string    `json:"result,omitempty"` // as the job's report tells it
 	ExitCode int       `json:"exitCode"`
 	Runner
-	Holder   string    `json:"holder,omitempty"` // of a claim: drawn by Holder, so that no other document is the same
-	Version  string    `json:"version"`
+	Holder  string `json:"holder,omitempty"` // of a claim: drawn by Holder, so that no other document is the same
+	Version string `json:"version"`
 
 	// SHA256 is taken over the document with this field empty. Encode fills it in.
 	SHA256 string `json:"sha256"`

@@ -178,4 +178,3 @@ func (r *results) cronDocument() string {
 }
 
 func milliseconds(v float64) string { return fmt.Sprintf("%.0f ms", v*1000) }
-
