@@ -83,6 +83,9 @@ func TestAMissIsToldHoweverLate(t *testing.T) {
 	daily.Deadline = 10 * time.Minute
 	glances(t, settled(at(12, 0, 0), daily),
 		glance{at(24+11, 0, 0), leads, "miss l 13:00"}, glance{at(24+11, 0, 10), leads, ""}, glance{at(24+13, 5, 0), leads, "begin l 13:00"})
+	fresh := &Board{} // whose slot another process may well have done
+	fresh.Arm([]Line{daily}, at(14, 0, 0))
+	glances(t, fresh, glance{at(14, 0, 0), leads, ""}, glance{at(24+13, 11, 0), leads, "miss l 13:00"})
 }
 
 // TestARefusedRunIsTriedATickLater and not at once, over and over: who leads is told by another than who refused.
@@ -121,6 +124,8 @@ func TestRolesBeginAndStop(t *testing.T) {
 		t.Errorf("Next of one that is alone: %s, want 14:20", due)
 	}
 	glances(t, b, glance{at(14, 20, 0), alone, "begin l 14:00 alone"})
+	b.Ended(4, Slot{At: at(14, 0, 0)}, false)
+	glances(t, b, glance{at(14, 30, 0), follows, ""}, glance{at(15, 0, 0), unsure, ""}, glance{at(15, 1, 0), leads, "begin l 15:00 fresh"})
 }
 
 // TestArmKeepsWhatIsKnownOfALine and makes up for nothing that was before a line, or its schedule, was there.

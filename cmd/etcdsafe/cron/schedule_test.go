@@ -152,7 +152,7 @@ func TestNextIsWhatAScanOfEveryMinuteFinds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			clock := readClock(middle.AddDate(0, 0, -3), 8, zone)
+			clock := readClock(middle.AddDate(0, 0, -3), 6, zone)
 			t.Run(name+" "+day, func(t *testing.T) {
 				rapid.Check(t, func(t *rapid.T) { againstClock(t, clock, zone) })
 			})
@@ -172,8 +172,9 @@ func againstClock(t *rapid.T, clock minutes, zone *time.Location) {
 	if err != nil {
 		return
 	}
-	from := clock.begin.Add(36*time.Hour + time.Duration(rapid.Int64Range(0, int64(72*time.Hour)).Draw(t, "from")))
-	end := clock.begin.AddDate(0, 0, 7)
+	from := clock.begin.Add(time.Duration(rapid.IntRange(36, 36+72).Draw(t, "hour"))*time.Hour +
+		time.Duration(rapid.IntRange(0, 59).Draw(t, "minute"))*time.Minute + time.Duration(rapid.SampledFrom([]int{0, 1, 59e9}).Draw(t, "rest")))
+	end := clock.begin.AddDate(0, 0, 5)
 	var want, got []string
 	for _, at := range clock.slots(line) {
 		if at.After(from) && at.Before(end) {
@@ -227,6 +228,22 @@ func TestEveryCountsFromOneInstant(t *testing.T) {
 		after := time.Date(2026, 3, 4, 11, 0, 0, 0, time.UTC)
 		if got := next(t, text, time.UTC, after).Format(time.RFC3339); got != want {
 			t.Errorf("%s after 11:00: %s, want %s", text, got, want)
+		}
+	}
+}
+
+// TestOnlyHoursThatAreNamedAreFixed decides what clocks that are changed do to a line.
+func TestOnlyHoursThatAreNamedAreFixed(t *testing.T) {
+	for text, want := range map[string]bool{
+		"0 2 * * *": true, "* 2 * * *": true, "*/5 1,2-4 * * *": true, "0 2 */2 * *": true, "@daily": true, "@weekly": true,
+		"0 * * * *": false, "0 ? * * *": false, "0 */2 * * *": false, "0 1-23/2 * * *": false, "0 2/24 * * *": false, "@hourly": false,
+		" @hourly\n": false, "@every 24h": false,
+	} {
+		if s, err := ParseSchedule(text, time.UTC, false); err != nil || s.Fixed() != want {
+			t.Errorf("ParseSchedule(%q) is fixed: %v, want %v (%v)", text, s.Fixed(), want, err)
+		}
+		if s, err := ParseSchedule("30 "+text, time.UTC, true); !strings.Contains(text, "@") && (err != nil || s.Fixed() != want) {
+			t.Errorf("with seconds, %q is fixed: %v, want %v (%v)", text, s.Fixed(), want, err)
 		}
 	}
 }
