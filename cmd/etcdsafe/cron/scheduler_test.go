@@ -142,6 +142,17 @@ func TestDrainWaitsForRunsAndBeginsNone(t *testing.T) {
 	})
 }
 
+// TestWhatIsStoppedBeginsNothing also where a slot is due at that very instant.
+func TestWhatIsStoppedBeginsNothing(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	s := &Scheduler{Clock: System{}, Lead: leading{}, Log: slog.New(slog.DiscardHandler), Do: func(_ context.Context, o Order) error {
+		t.Errorf("the run of %s began", o.Slot.At)
+		return nil
+	}}
+	s.Run(ctx, []Line{lineOf(t, "l", "* * * * *")})
+}
+
 // record is a Do that writes down orders and how they ended.
 type record struct {
 	sync.Mutex
