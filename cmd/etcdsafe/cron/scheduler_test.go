@@ -136,7 +136,7 @@ func TestDrainWaitsForRunsAndBeginsNone(t *testing.T) {
 		if begun.Load() != 3 || ended.Load() != 3 || time.Since(stopped) < 150*time.Second {
 			t.Errorf("after %s %d runs had begun and %d ended, want 3 and 3 after 2m30s", time.Since(stopped), begun.Load(), ended.Load())
 		}
-		if got := cause.Load(); got != context.Canceled {
+		if got, _ := cause.Load().(error); !errors.Is(got, context.Canceled) {
 			t.Errorf("they were stopped for %v, want %v", got, context.Canceled)
 		}
 	})

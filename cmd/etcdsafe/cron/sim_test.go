@@ -278,8 +278,8 @@ func (k *controller) recent(from, now time.Time) (last time.Time, missed bool) {
 		return first, false
 	}
 	between := second.Sub(first)
-	count := now.Sub(first)/between + 1
-	for at := k.schedule.Next(first.Add((count - 2) * between)); !at.After(now); at = k.schedule.Next(at) {
+	count := int64(now.Sub(first)/between) + 1
+	for at := k.schedule.Next(first.Add(time.Duration((count - 2) * between.Nanoseconds()))); !at.After(now); at = k.schedule.Next(at) {
 		last = at
 	}
 	return last, true
