@@ -4,12 +4,12 @@ set -euo pipefail
 
 usage() {
 	cat <<'USAGE'
-usage: scripts/imagetest.sh [-test.run REGEXP...]
+usage: scripts/imagetest.sh [test flags]      e.g. -test.run Readme
 
 Builds the image by scripts/image.sh, unless ETCDSAFE_IMAGE names an archive, and runs test/image
 against it: each command line as a user types it, README's among them. docker's daemon (Debian's,
-installed where missing) runs as root in namespaces of its own, without a network but loopback, with
-its data in a temporary folder; all of it ends with this script.
+installed where missing) runs as root in scripts/sandbox.sh, with its data in a temporary folder, and
+ends with this script.
 USAGE
 }
 
@@ -20,7 +20,7 @@ main() {
 	if ! command -v dockerd docker >/dev/null; then
 		scripts/debian.sh docker.io
 	fi
-	scripts/debian.sh iproute2 jq
+	scripts/debian.sh iproute2 nftables jq
 	if [[ -z ${ETCDSAFE_IMAGE:-} ]]; then
 		scripts/image.sh
 		ETCDSAFE_IMAGE=$PWD/bin/etcdsafe-$(go env GOHOSTARCH).image.tar
@@ -28,27 +28,28 @@ main() {
 	ETCDSAFE_TOOLS=$(scripts/tools.sh etcd36)
 	export ETCDSAFE_IMAGE ETCDSAFE_TOOLS
 	work=$(mktemp -d "${TMPDIR:-/var/tmp}/etcdsafe-imagetest.XXXXXX")
-	group=etcdsafe-imagetest-$$
-	trap clean EXIT
+	trap end EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
 	go test -c -tags e2e -o "$work/image.test" ./test/image
-	unshare --mount --net --pid --fork --kill-child --mount-proc "$PWD/scripts/imagetest.sh" --inside "$work" "$group" "$PWD/test/image" "$@"
+	mkdir "$work/sandbox"
+	setpriv --pdeathsig KILL scripts/sandbox.sh "$work/sandbox" "$PWD/scripts/imagetest.sh" --inside "$work" "$PWD/test/image" "$@" &
+	sandbox=$!
+	wait "$sandbox"
+	sandbox=
 }
 
-# clean removes the daemon's data, and the control groups that it made in the kernel's one tree.
-clean() {
-	find /sys/fs/cgroup -depth -type d \( -name "$group" -o -path "*/$group/*" \) -exec rmdir {} + 2>/dev/null || true
-	rm -rf "$work"
+end() {
+	[[ -z ${sandbox:-} ]] || { kill -KILL "$sandbox" && wait "$sandbox"; } 2>/dev/null || true
+	until rm -rf "$work" 2>/dev/null; do sleep 0.2; done
 }
 
-# inside WORK GROUP DIR ARGS...: what runs in the namespaces, as the first process of them.
+# inside WORK DIR FLAGS...: what runs in the sandbox.
 inside() {
-	local work=$1 group=$2 dir=$3 daemon i
-	shift 3
+	local work=$1 dir=$2 daemon i status=0
+	shift 2
 	export PATH=$PATH:/usr/sbin:/sbin DOCKER_HOST=unix:///run/docker.sock DOCKER_CONFIG=$work/config
-	mount --make-rprivate /
-	mount -t tmpfs tmpfs /run
-	ip link set lo up
-	dockerd --data-root "$work/data" --exec-root /run/docker --pidfile /run/docker.pid --host "$DOCKER_HOST" --cgroup-parent "/$group" \
+	dockerd --data-root "$work/data" --exec-root /run/docker --pidfile /run/docker.pid --host "$DOCKER_HOST" \
 		--bridge none --iptables=false --ip-forward=false --ip-masq=false >"$work/dockerd.log" 2>&1 &
 	daemon=$!
 	for ((i = 0; i < 600; i++)); do
@@ -61,7 +62,6 @@ inside() {
 		exit 1
 	fi
 	docker load -q -i "$ETCDSAFE_IMAGE" >&2
-	local status=0
 	(cd "$dir" && "$work/image.test" -test.v -test.timeout 10m "$@") || status=$?
 	kill "$daemon"
 	wait "$daemon" || true
