@@ -11,7 +11,7 @@ bin/etcdsafe-ARCH.image.tar: an OCI layout that `docker load`, `podman load`, `c
 `skopeo` and `crane` take. Prints digest and size, and fails above 50 MB. From the environment:
 
   ENGINE    buildah (default; Debian's, installed where missing; as root) or docker
-  GO_IMAGE  the image to build in, e.g. golang:1.26. Without it buildah builds in a stand-in of this
+  GO_IMAGE  the image to build in, e.g. docker.io/library/golang:1.26. Without it buildah builds in a stand-in of this
             machine's own Go, module cache, build cache and busybox, and needs no registry
   BASE      what the image stands on (default scratch), e.g. gcr.io/distroless/static
   IMAGE     its name (default etcdsafe); the tags are VERSION and latest

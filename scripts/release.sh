@@ -16,8 +16,8 @@ Builds, from a clone of HEAD and without any cache, for linux on amd64 and arm64
 
 Times are the commit's, and nothing of the folder or the hour gets in: who builds the same commit with
 the same Go, the same CA roots and the same buildah gets the same bytes. --check does it twice, in
-clones in different folders, and compares every file. What scripts/image.sh reads from the
-environment holds here too.
+clones in different folders, and compares every file. GO_IMAGE and BASE are read as by
+scripts/image.sh; the engine is buildah, since docker keeps the times of files.
 USAGE
 }
 
@@ -51,7 +51,7 @@ release() {
 	git clone -q . "$src"
 	git -C "$src" checkout -q --detach "$(git rev-parse HEAD)"
 	mkdir "$out"
-	OUT=$src/bin NO_CACHE=1 "$src/scripts/image.sh" "${arches[@]}"
+	OUT=$src/bin ENGINE=buildah NO_CACHE=1 "$src/scripts/image.sh" "${arches[@]}"
 	for arch in "${arches[@]}"; do
 		files "$src/bin/etcdsafe-$arch.image.tar" "$out/etcdsafe-linux-$arch"
 		machine "$arch" "$out/etcdsafe-linux-$arch"
