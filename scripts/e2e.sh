@@ -45,7 +45,7 @@ stage() {
 }
 
 build_tools() {
-	ETCDSAFE_TOOLS=$(scripts/tools.sh etcd36 versitygw kube containerd)
+	ETCDSAFE_TOOLS=$(scripts/tools.sh etcd36 versitygw kube containerd helm)
 	export ETCDSAFE_TOOLS
 }
 

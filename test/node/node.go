@@ -74,14 +74,28 @@ func (n *Node) configure(context.Context) error {
 			return err
 		}
 	}
+	// A person on the node has etcdctl by its name.
+	if err := os.Symlink(filepath.Join(n.config.Tools, "etcdctl-3.6"), filepath.Join(n.config.Dir, "etcdctl")); err != nil {
+		return err
+	}
 	if err := writePKI("/etc/kubernetes/pki"); err != nil {
 		return err
 	}
 	if err := writeKubeconfigs("/etc/kubernetes"); err != nil {
 		return err
 	}
+	return lay(func(path string) bool { return !late(path) })
+}
+
+// late are the manifests of what gives up where there is no API server, and is then kept from starting for a while.
+func late(path string) bool {
+	return strings.HasSuffix(path, "kube-controller-manager.yaml") || strings.HasSuffix(path, "kube-scheduler.yaml")
+}
+
+// lay writes those of the settings' files that are chosen.
+func lay(chosen func(path string) bool) error {
 	return fs.WalkDir(settings, "etc", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+		if err != nil || entry.IsDir() || !chosen(path) {
 			return err
 		}
 		text, err := settings.ReadFile(path)
@@ -135,7 +149,7 @@ func (n *Node) startKubelet(ctx context.Context) error {
 		_, err := n.Kubectl(ctx, "", "get", "--raw", "/readyz")
 		return err
 	})
-	if err != nil {
+	if err := errors.Join(err, lay(late)); err != nil {
 		return err
 	}
 	_, err = n.start("kube-proxy", "--kubeconfig=/etc/kubernetes/proxy.conf", "--proxy-mode=nftables", "--cluster-cidr=10.85.0.0/24",
@@ -187,7 +201,7 @@ func (n *Node) start(name string, args ...string) (*child.Process, error) {
 }
 
 func (n *Node) environment() []string {
-	return []string{"PATH=" + n.config.Bin + ":" + n.config.Tools + ":/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + n.config.Dir,
+	return []string{"PATH=" + n.config.Bin + ":" + n.config.Dir + ":" + n.config.Tools + ":/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + n.config.Dir,
 		"KUBECONFIG=/etc/kubernetes/admin.conf", "CONTAINERD_ADDRESS=/run/containerd/containerd.sock"}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	_ "time/tzdata" // time zones of CronJobs
 
 	"github.com/spf13/cobra"
 	"k8s.io/component-base/cli"
