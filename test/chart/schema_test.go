@@ -27,7 +27,7 @@ func TestSchemaRefusesWrongValues(t *testing.T) {
 		{"success of a probe by two", "cron.livenessProbe.successThreshold=2", "/cron/livenessProbe/successThreshold"},
 		{"replicas", "cron.replicas=0", "/cron/replicas"},
 		{"a port of root's", "cron.port=80", "/cron/port"},
-		{"a time zone", "timeZone=CET+1", "/timeZone"},
+		{"a time zone", "timeZone=+02:00", "/timeZone"},
 		{"resources without a limit", "snapshot.resources.limits=null", "/snapshot/resources"},
 		{"a toleration", "pod.tolerations[0].keys=a", "'keys'"},
 		{"a variable without a name", "pod.extraEnv[0].value=a", "/pod/extraEnv/0"},

@@ -23,16 +23,16 @@
 {{- if and $v.snapshot.enabled (not $v.config.plaintext) (not $v.recipients.existingSecret) (not (include "etcdsafe.given" (dict "root" . "key" "recipients" "name" "ETCDSAFE_RECIPIENTS"))) }}
   {{- $f = append $f "recipients.existingSecret: name the Secret with age recipients, or give config.recipients (etcdsafe keygen makes one)" }}
 {{- end }}
-{{- if and $v.verify.enabled (not $v.identities.existingSecret) (ne (dig "verify" "level" "" $v.config) "stored") }}
+{{- if and $v.verify.enabled (not $v.identities.existingSecret) (not $v.existingConfig.secret) (ne (dig "verify" "level" "" $v.config) "stored") }}
   {{- $f = append $f "identities.existingSecret: verify opens archives and needs the Secret with age identities; or set config.verify.level to stored" }}
 {{- end }}
-{{- if and $v.defrag.enabled (not (dig "defrag" "rule" "" $v.config)) }}
+{{- if and $v.defrag.enabled (not $v.existingConfig.secret) (not (dig "defrag" "rule" "" $v.config)) }}
   {{- $f = append $f "config.defrag.rule: choose when a member is defragmented, e.g. (fragmentation >= 0.5 || dbQuotaUsage >= 0.5) && dbSizeFree >= 100*1024*1024" }}
 {{- end }}
 {{- $policy := omit (default dict $v.config.prune) "keepMin" }}
 {{- $rules := 0 }}
 {{- range $key, $value := $policy }}{{ if and $value (or (hasPrefix "keep" $key) (hasPrefix "max" $key)) }}{{ $rules = add1 $rules }}{{ end }}{{ end }}
-{{- if and $v.prune.enabled (eq (int $rules) 0) }}
+{{- if and $v.prune.enabled (not $v.existingConfig.secret) (eq (int $rules) 0) }}
   {{- $f = append $f "config.prune: say what to keep, e.g. keepDaily: 7; an empty policy is refused" }}
 {{- end }}
 {{- if and $v.manual.enabled (not $v.snapshot.enabled) }}
@@ -108,6 +108,9 @@
 {{- define "etcdsafe.cronMisfits" -}}
 {{- $v := .Values }}
 {{- $f := list }}
+{{- if $v.existingConfig.secret }}
+  {{- $f = append $f "existingConfig.secret: the chart writes the schedules of mode cron into the settings, so it needs them in config" }}
+{{- end }}
 {{- range $job := list "snapshot" "prune" "verify" "defrag" }}
   {{- $own := index $v $job }}
   {{- if and $own.enabled $own.deadline }}

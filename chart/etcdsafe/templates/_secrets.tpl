@@ -99,11 +99,15 @@ envFrom:
   projected:
     defaultMode: 0440
     sources:
+      {{- if $v.existingConfig.secret }}
+      {{- include "etcdsafe.source" (list $v.existingConfig.secret $v.existingConfig.key "config.yaml") | trim | nindent 6 }}
+      {{- else }}
       - configMap:
           name: {{ include "etcdsafe.fullname" .root }}
           items:
             - key: {{ .file }}
               path: config.yaml
+      {{- end }}
       {{- with include "etcdsafe.sources" (dict "values" $v "needs" .needs "hostPKI" .hostPKI) | trim }}{{ . | nindent 6 }}{{ end }}
 {{- if .hostPKI }}
 - name: pki

@@ -26,9 +26,10 @@ can reach, since without etcd's key it cannot take one there.
 {{- toYaml $config }}
 {{- end }}
 
-{{/* Whether a setting of (root, name, key) is given: in config, or by a variable, or perhaps by one of extraEnvFrom. */}}
+{{/* Whether a setting of (root, name, key) is given: in config, or by a variable; or it may be, in what the
+chart does not see. */}}
 {{- define "etcdsafe.given" -}}
-{{- if index .root.Values.config .key }}true{{ end }}
+{{- if or (index .root.Values.config .key) .root.Values.existingConfig.secret }}true{{ end }}
 {{- if .root.Values.pod.extraEnvFrom }}true{{ end }}
 {{- range .root.Values.pod.extraEnv }}{{ if eq .name $.name }}true{{ end }}{{ end }}
 {{- end }}
