@@ -1,0 +1,128 @@
+package chart
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/etcdsafe/etcdsafe/test/child"
+)
+
+// situations are the columns of SECURITY.md's table, and what to set for each.
+var situations = [][]string{
+	{"--set", "config.lock=etcd"},
+	{"--set", "config.lock=kubernetes"},
+	{"--set", "config.lock=kubernetes,mode=cron,cron.replicas=2,cron.strategy=RollingUpdate"},
+}
+
+// rightsInSecurity reads the table: for each account its rights in each situation.
+func rightsInSecurity(t *testing.T) map[string][]string {
+	t.Helper()
+	text, err := os.ReadFile("../../SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rights := map[string][]string{}
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(strings.TrimSuffix(strings.TrimSpace(line), "|"), "|")
+		if !strings.HasPrefix(line, "| `"+release+"-") || len(cells) != 2+len(situations) {
+			continue
+		}
+		account := strings.Trim(cells[1], " `")
+		for _, c := range cells[2:] {
+			rights[account] = append(rights[account], strings.TrimSpace(c))
+		}
+	}
+	if len(rights) != 4 {
+		t.Fatalf("SECURITY.md has rights of %d accounts, want 4", len(rights))
+	}
+	return rights
+}
+
+// rightsOfAccounts compares what the server allows the chart's accounts with SECURITY.md.
+func rightsOfAccounts(t *testing.T, core *coreclient.CoreV1Client, kubeconfig string) {
+	table := rightsInSecurity(t)
+	for i, set := range situations {
+		where := fmt.Sprintf("rights-%d", i)
+		made := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: where}}
+		if _, err := core.Namespaces().Create(t.Context(), made, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		applyRights(t, kubeconfig, template(t, "values/cron.yaml", slices.Concat([]string{"--set", "mode=cronjob,cron.replicas=1,cron.strategy=Recreate", "--namespace", where}, set)...))
+		for _, account := range slices.Sorted(maps.Keys(table)) {
+			if err := waitForRights(t, kubeconfig, where, account, table[account][i]); err != nil {
+				t.Errorf("%v: %s: %v, as SECURITY.md says", set, account, err)
+			}
+		}
+	}
+}
+
+// waitForRights waits until the authorizer has heard of the roles.
+func waitForRights(t *testing.T, kubeconfig, where, account, want string) error {
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	return child.Poll(ctx, 50*time.Millisecond, func() error {
+		if got := canI(t, kubeconfig, where, account); got != want {
+			return fmt.Errorf("may %q, want %q", got, want)
+		}
+		return nil
+	})
+}
+
+// applyRights makes the accounts and roles of what was rendered.
+func applyRights(t *testing.T, kubeconfig, text string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "rights.yaml")
+	var docs []string
+	for _, o := range objects(t, text) {
+		switch o.kind() {
+		case "ServiceAccount", "Role", "RoleBinding":
+			doc, err := yaml.Marshal(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			docs = append(docs, string(doc))
+		}
+	}
+	if err := os.WriteFile(file, []byte(strings.Join(docs, "---\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := try(t, "kube", "kubectl", "--kubeconfig", kubeconfig, "apply", "--filename", file); err != nil {
+		t.Fatalf("apply: %v\n%s", err, out)
+	}
+}
+
+// canI is what `kubectl auth can-i --list` tells of an account, less what everybody has, as SECURITY.md writes it.
+func canI(t *testing.T, kubeconfig, where, account string) string {
+	t.Helper()
+	list := func(name string) map[string]bool {
+		user := "--as=system:serviceaccount:" + where + ":" + name
+		out, err := try(t, "kube", "kubectl", "--kubeconfig", kubeconfig, "--namespace", where, user,
+			"--as-group=system:serviceaccounts", "--as-group=system:authenticated", "auth", "can-i", "--list", "--no-headers")
+		if err != nil {
+			t.Fatalf("can-i: %v\n%s", err, out)
+		}
+		rights := map[string]bool{}
+		for line := range strings.Lines(out) {
+			resource, verbs, ok := strings.Cut(strings.TrimSpace(line), "[")
+			if ok {
+				rights[strings.TrimSpace(resource)+": "+strings.ReplaceAll(strings.TrimSuffix(verbs[strings.LastIndex(verbs, "[")+1:], "]"), " ", ", ")] = true
+			}
+		}
+		return rights
+	}
+	mine, everybody := list(account), list("nobody")
+	maps.DeleteFunc(mine, func(right string, _ bool) bool { return everybody[right] })
+	return strings.Join(slices.Sorted(maps.Keys(mine)), "; ")
+}
