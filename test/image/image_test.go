@@ -163,8 +163,9 @@ func keys(t *testing.T, c *etcdtest.Cluster) int {
 func TestReadmesLinesWork(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{TLS: true})
 	dir := t.TempDir()
+	must(t, dir, "mkdir etc")
 	for name, from := range map[string]string{"ca.crt": c.CA, "client.crt": c.ClientCert, "client.key": c.ClientKey} {
-		must(t, dir, "cp "+from+" "+name)
+		must(t, dir, "cp "+from+" etc/"+name)
 	}
 	lines := strings.ReplaceAll(readme(t), "https://10.0.0.1:2379", c.Endpoints()[0])
 	out := must(t, dir, "set -x\n"+lines)
@@ -181,7 +182,7 @@ func TestReadmesLinesWork(t *testing.T) {
 
 	t.Run("quotes of an env-file are kept, and told", func(t *testing.T) {
 		must(t, dir, `sed -i 's/^ETCDSAFE_CLUSTER=.*/ETCDSAFE_CLUSTER="prod"/; $aETCDSAFE_DRY_RUN='"'true'" etcdsafe.env`)
-		out := shell(t, dir, "docker run --rm --env-file etcdsafe.env -v $PWD:/etc/etcdsafe:ro etcdsafe snapshot")
+		out := shell(t, dir, "docker run --rm --env-file etcdsafe.env -v $PWD/etc:/etc/etcdsafe:ro etcdsafe snapshot")
 		for _, want := range []string{`ETCDSAFE_CLUSTER`, `"\"prod\""`, `ETCDSAFE_DRY_RUN`, `"'true'"`} {
 			if out.code != 10 || !strings.Contains(strings.ReplaceAll(out.stderr, "`", `"`), want) {
 				t.Errorf("exits with %d and says %q, want 10 and %s", out.code, out.stderr, want)
