@@ -141,7 +141,7 @@ type renderedPod struct {
 	config      string
 }
 
-// TestChartSpeaksToThisBinary gives each Job's variables, settings and arguments to the settings and the commands.
+// TestChartSpeaksToThisBinary gives each Pod's variables, settings and arguments to the settings and the commands.
 func TestChartSpeaksToThisBinary(t *testing.T) {
 	all := renderedPods(t)
 	for _, p := range all {
@@ -160,15 +160,19 @@ func TestChartSpeaksToThisBinary(t *testing.T) {
 			}
 			return []byte(p.config), nil
 		})
-		if err := c.set.Validate(); err != nil {
+		var checks []settings.Check
+		if cmd.Name() == "cron" {
+			checks = c.cronChecks()
+		}
+		if err := c.set.Validate(checks...); err != nil {
 			t.Errorf("%s: %s: %v", p.file, p.owner, err)
 		}
 		if c.set.Cluster.Get() != "prod" {
 			t.Errorf("%s: %s: cluster = %q, want that of the file", p.file, p.owner, c.set.Cluster.Get())
 		}
 	}
-	if len(all) < 20 {
-		t.Errorf("%d Jobs and test Pods, want those of all golden files", len(all))
+	if len(all) < 36 {
+		t.Errorf("%d Pods, want those of all golden files", len(all))
 	}
 }
 
@@ -240,6 +244,7 @@ type renderedObject struct {
 	Data     map[string]string
 	Spec     struct {
 		renderedSpec
+		Template    struct{ Spec renderedSpec }
 		JobTemplate struct {
 			Spec struct{ Template struct{ Spec renderedSpec } }
 		}
@@ -261,7 +266,7 @@ type renderedSpec struct {
 }
 
 func (o renderedObject) pod(configs map[string]string) (renderedPod, bool) {
-	spec := map[string]renderedSpec{"Pod": o.Spec.renderedSpec, "CronJob": o.Spec.JobTemplate.Spec.Template.Spec}[o.Kind]
+	spec := map[string]renderedSpec{"Pod": o.Spec.renderedSpec, "Deployment": o.Spec.Template.Spec, "CronJob": o.Spec.JobTemplate.Spec.Template.Spec}[o.Kind]
 	if len(spec.Containers) == 0 {
 		return renderedPod{}, false
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ import (
 var situations = [][]string{
 	{"--set", "config.lock=etcd"},
 	{"--set", "config.lock=kubernetes"},
-	{"--set", "config.lock=kubernetes,mode=cron,cron.replicas=2,cron.strategy=RollingUpdate"},
+	{"--set", "config.lock=kubernetes,mode=cron"},
 }
 
 // rightsInSecurity reads the table: for each account its rights in each situation.
@@ -103,6 +104,9 @@ func applyRights(t *testing.T, kubeconfig, text string) {
 	}
 }
 
+// listed is a line of `can-i --list`: resources, other URLs, names, verbs.
+var listed = regexp.MustCompile(`^(\S*)\s+\[(.*?)\]\s+\[(.*?)\]\s+\[(.*?)\]`)
+
 // canI is what `kubectl auth can-i --list` tells of an account, less what everybody has, as SECURITY.md writes it.
 func canI(t *testing.T, kubeconfig, where, account string) string {
 	t.Helper()
@@ -115,9 +119,12 @@ func canI(t *testing.T, kubeconfig, where, account string) string {
 		}
 		rights := map[string]bool{}
 		for line := range strings.Lines(out) {
-			resource, verbs, ok := strings.Cut(strings.TrimSpace(line), "[")
-			if ok {
-				rights[strings.TrimSpace(resource)+": "+strings.ReplaceAll(strings.TrimSuffix(verbs[strings.LastIndex(verbs, "[")+1:], "]"), " ", ", ")] = true
+			if m := listed.FindStringSubmatch(line); m != nil {
+				what := strings.TrimSuffix(m[1], ".coordination.k8s.io")
+				if m[3] != "" {
+					what += " " + strings.ReplaceAll(strings.ReplaceAll(m[3], " ", ", "), "prod", "CLUSTER")
+				}
+				rights[what+m[2]+": "+strings.ReplaceAll(m[4], " ", ", ")] = true
 			}
 		}
 		return rights

@@ -127,9 +127,8 @@
   {{- if or $v.store.claim.existing $v.store.claim.create }}
     {{- $f = append $f "cron.replicas: must be 1 with store.claim, which one Pod has at a time" }}
   {{- end }}
-  {{- $alone := and (or $v.prune.enabled $v.verify.enabled) (not $v.cron.single) }}
-  {{- if or (eq (default "etcd" $v.config.lock) "none") (and $alone (ne (default "etcd" $v.config.lock) "kubernetes")) }}
-    {{- $f = append $f "cron.replicas: several elect one by the lock, and prune and verify have no key of etcd: set config.lock: kubernetes" }}
+  {{- if eq (default "etcd" $v.config.lock) "none" }}
+    {{- $f = append $f "cron.replicas: must be 1 with config.lock: none, by which nobody knows of another" }}
   {{- end }}
 {{- end }}
 {{- if and (or $v.store.claim.existing $v.store.claim.create) (ne $v.cron.strategy "Recreate") }}

@@ -4,12 +4,10 @@
 {{- end }}
 
 {{/*
-The config file of a Deployment of (root, workload): with its own lines, its own group of replicas, and a lock that it
-can reach, since without etcd's key it cannot take one there.
+The config file of a Deployment of (root, workload): with its own lines, and its own group of replicas.
 */}}
 {{- define "etcdsafe.cronConfig" -}}
 {{- $v := .root.Values }}
-{{- $needs := include "etcdsafe.needs" (dict "root" .root "rights" .workload.rights "cron" true) | fromJson }}
 {{- $lines := dict }}
 {{- range $job := .workload.jobs }}
   {{- $own := index $v $job }}
@@ -19,11 +17,7 @@ can reach, since without etcd's key it cannot take one there.
 {{- end }}
 {{- $listen := printf "%s:%d" (ternary "127.0.0.1" "0.0.0.0" (include "etcdsafe.hostNetwork" (dict "root" .root "job" .workload.job) | eq "true")) (int $v.cron.port) }}
 {{- $cron := dict "schedules" $lines "timeZone" $v.timeZone "jitter" $v.cron.jitter "drain" $v.cron.drain "group" .workload.job "listen" $listen }}
-{{- $config := set (deepCopy $v.config) "cron" $cron }}
-{{- if not (or $needs.etcd (eq (default "etcd" $v.config.lock) "kubernetes")) }}
-  {{- $_ := set $config "lock" "none" }}
-{{- end }}
-{{- toYaml $config }}
+{{- toYaml (set (deepCopy $v.config) "cron" $cron) }}
 {{- end }}
 
 {{/* Whether a setting of (root, name, key) is given: in config, or by a variable; or it may be, in what the

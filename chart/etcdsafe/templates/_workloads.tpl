@@ -34,8 +34,7 @@ store's, with the right to delete), spool, lease.
 {{- define "etcdsafe.needs" -}}
 {{- $r := .rights }}
 {{- $etcd := or (has "snapshot" $r) (has "defrag" $r) }}
-{{- $elects := and .cron (gt (int .root.Values.cron.replicas) 1) }}
-{{- $lease := and (eq (default "etcd" .root.Values.config.lock) "kubernetes") (or $etcd $elects) | not | not }}
+{{- $lease := and (eq (default "etcd" .root.Values.config.lock) "kubernetes") (or $etcd .cron) | not | not }}
 {{- dict
   "etcd" $etcd
   "recipients" (has "snapshot" $r)
@@ -45,4 +44,20 @@ store's, with the right to delete), spool, lease.
   "spool" (or (has "snapshot" $r) (has "verify" $r))
   "lease" $lease
   | toJson }}
+{{- end }}
+
+{{/*
+The names of the Leases that Pods of (root, workload, needs) take, as JSON: the lock of all runs, and with mode cron that by
+which replicas elect. None where the cluster's name is not known here.
+*/}}
+{{- define "etcdsafe.leases" -}}
+{{- $config := .root.Values.config }}
+{{- $lock := default "" $config.lockName }}
+{{- if and (not $lock) $config.cluster }}{{ $lock = printf "etcdsafe-%s" $config.cluster }}{{ end }}
+{{- $names := list }}
+{{- if $lock }}
+  {{- if .needs.etcd }}{{ $names = append $names $lock }}{{ end }}
+  {{- if eq .root.Values.mode "cron" }}{{ $names = append $names (printf "%s-%s" $lock .workload.job) }}{{ end }}
+{{- end }}
+{{- toJson $names }}
 {{- end }}
