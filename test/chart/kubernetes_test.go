@@ -31,6 +31,7 @@ func TestKubernetesTakesTheChart(t *testing.T) {
 	t.Run("apply", func(t *testing.T) { applyDry(t, kubeconfig) })
 	t.Run("admission", func(t *testing.T) { admit(t, core) })
 	t.Run("rights", func(t *testing.T) { rightsOfAccounts(t, core, kubeconfig) })
+	t.Run("release", func(t *testing.T) { liveAndGo(t, core, kubeconfig) })
 }
 
 // prepare makes the namespace, restricted, and the accounts that Pods of the cases name.
