@@ -152,9 +152,11 @@ func (c *cli) cron(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = d.run(ctx)
+	if err := d.run(ctx); err != nil {
+		return err
+	}
 	d.log.Info("ended", "reason", jobs.OneLine(context.Cause(ctx)))
-	return err
+	return nil
 }
 
 // newDaemon checks everything that can be before the first slot.

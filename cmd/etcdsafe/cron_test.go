@@ -362,3 +362,18 @@ func TestSnapshotsGoOnWithoutAQuorum(t *testing.T) {
 		t.Errorf("%d slots were claimed, want 3 at least\n%v", len(claims), out)
 	}
 }
+
+// TestAPortThatIsTakenIsAFaultOfTheConfiguration names it, and begins nothing.
+func TestAPortThatIsTakenIsAFaultOfTheConfiguration(t *testing.T) {
+	t.Parallel()
+	at := freeAddress(t)
+	u := timekeeper(t, []string{"http://" + freeAddress(t)}, "ETCDSAFE_LOCK=none", "ETCDSAFE_CRON_LISTEN="+at)
+	first := u.start(t, "cron", "--schedules", "snapshot=0 0 0 1 1 *")
+	first.until(t, "probes served", 1)
+	if r := u.run(t, "cron", "--schedules", "snapshot="+everyTwo); r.code != 10 || !strings.Contains(r.stderr, at) || strings.Contains(r.stderr, "run begun") {
+		t.Errorf("want 10, and %s named\n%v", at, r)
+	}
+	u.ok(t, "healthcheck")
+	first.signal(t, syscall.SIGTERM)
+	first.ends(t)
+}
