@@ -282,6 +282,34 @@ func TestCronWaitsForEtcd(t *testing.T) {
 	}
 }
 
+// TestAStoppedRunLeavesNoRecord: the next leader does its slot again.
+func TestAStoppedRunLeavesNoRecord(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{})
+	for what, s := range map[string]syscall.Signal{"stopped": syscall.SIGTERM, "deadline": 0} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			// With sustain a defrag looks at its members for a minute.
+			u := timekeeper(t, c.Endpoints(), "ETCDSAFE_LOCK=none", "ETCDSAFE_DEFRAG_RULE=dbSize > 0", "ETCDSAFE_DEFRAG_SUSTAIN=1m", "ETCDSAFE_DEFRAG_ALLOW_SINGLE=true")
+			args := []string{"cron", "--schedules", "defrag=" + everyTwo}
+			if s == 0 {
+				args = append(args, "--deadline", "1s")
+			}
+			r := u.start(t, args...)
+			if s == 0 {
+				r.until(t, "exitCode=16", 1)
+			} else {
+				r.until(t, `msg="job begun" job=defrag`, 1)
+			}
+			r.signal(t, syscall.SIGTERM)
+			out := r.ends(t)
+			if n := len(u.glob(t, "store/prod/runs/defrag/*")); (n > 0) != (s == 0) {
+				t.Errorf("%d records\n%v", n, out)
+			}
+		})
+	}
+}
+
 // replicas are two processes of one schedule.
 func replicas(t *testing.T, c *etcdtest.Cluster, args ...string) (*user, [2]*running) {
 	t.Helper()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -163,8 +164,11 @@ func (ch *chain) claimSlot(ctx context.Context, stores catalog.Stores) (why stri
 }
 
 // note keeps the record of prune and defrag, which leave nothing else by which the next leader could tell that they were
-// done. A store that does not take it is told of, and no more.
+// done. Of one that was stopped there is none: it was not. A store that does not take it is told of, and no more.
 func (ch *chain) note(ctx context.Context, out outcome, log *slog.Logger) {
+	if why := context.Cause(ctx); errors.Is(why, errTerminated) || errors.Is(why, errInterrupted) {
+		return
+	}
 	if job := out.head().Job; ch.slot == nil || job != "prune" && job != "defrag" || len(ch.set.Stores.Get()) == 0 || ch.set.DryRun.Get() {
 		return
 	}
