@@ -28,8 +28,10 @@ func (d *daemon) do(ctx context.Context, o cron.Order) error {
 	}
 	names := strings.Split(o.Line.Name, ",")
 	if only != nil && !slices.ContainsFunc(names, func(n string) bool { return slices.Contains(only, n) }) {
-		log.Warn("run not begun", "reason", "nobody can lead, and only "+strings.Join(only, " and ")+" can go on then")
-		return nil
+		if d.waits(o) {
+			log.Warn("run not begun", "reason", "nobody can lead, and only "+strings.Join(only, " and ")+" can go on then")
+		}
+		return cron.ErrNotLeading
 	}
 	f := &slotFlags{line: o.Line.Name, slot: o.Slot.At.UTC().Format(time.RFC3339), mode: mode, only: strings.Join(only, ",")}
 	began := d.now()
@@ -42,6 +44,15 @@ func (d *daemon) do(ctx context.Context, o cron.Order) error {
 	}
 	log.Info("run ended", "exitCode", code, "took", took)
 	return nil
+}
+
+// waits notes a slot that is tried again until somebody can lead, and returns whether that is news.
+func (d *daemon) waits(o cron.Order) (news bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	news = !d.waiting[o.Line.Name].Equal(o.Slot.At)
+	d.waiting[o.Line.Name] = o.Slot.At
+	return news
 }
 
 func orCode(err error, code int) error {

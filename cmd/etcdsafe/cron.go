@@ -171,7 +171,7 @@ func (c *cli) newDaemon() (*daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{cli: c, log: log, lines: lines}
+	d := &daemon{cli: c, log: log, lines: lines, waiting: map[string]time.Time{}}
 	if d.config, err = c.newWatched(); err != nil {
 		return nil, err
 	}
@@ -190,6 +190,9 @@ type daemon struct {
 	config   *watched
 	lead     lead
 	schedule *cron.Scheduler
+
+	mu      sync.Mutex
+	waiting map[string]time.Time // the slot of a line that was not begun, since nobody could lead
 }
 
 func (d *daemon) run(ctx context.Context) error {

@@ -264,19 +264,27 @@ func TestRunsEndWithTheirSchedule(t *testing.T) {
 	}
 }
 
-// TestCronWaitsForEtcd: down at the start, it stays up, says which layer, and goes on when etcd comes.
+// TestCronWaitsForEtcd: down at the start, it stays up, says which layer, and goes on when etcd comes, also with
+// what could not begin without.
 func TestCronWaitsForEtcd(t *testing.T) {
 	t.Parallel()
 	c := etcdtest.Start(t, etcdtest.Options{Proxied: true})
 	c.Members[0].Proxy.Refuse()
-	u := timekeeper(t, c.Endpoints())
-	r := u.start(t, "cron", "--schedules", "snapshot="+everyTwo, "--dial-timeout", "1s")
+	u := timekeeper(t, c.Endpoints(), "ETCDSAFE_PRUNE_KEEP_LAST=3")
+	u.ok(t, "snapshot", "--endpoints", c.Members[0].ListenURL)
+	once := time.Now().UTC().Add(time.Second).Format("5 4 15 * * *")
+	r := u.start(t, "cron", "--schedules", "snapshot="+everyTwo+"; prune="+once, "--dial-timeout", "1s")
 	r.until(t, "nobody can lead", 1)
+	r.until(t, `msg="run not begun" job=cron cluster=prod line=prune`, 1)
 	c.Members[0].Proxy.Heal(t)
 	r.until(t, "lead taken", 1)
-	r.until(t, "run ended", 1)
+	r.until(t, `msg="run ended" job=cron cluster=prod line=prune`, 1)
+	r.until(t, `msg="run ended" job=cron cluster=prod line=snapshot`, 1)
 	r.signal(t, syscall.SIGTERM)
 	out := r.ends(t)
+	if told := slots(out, "prune", "run not begun"); len(told) != 1 {
+		t.Errorf("that prune waits was told %d times, want once\n%v", len(told), out)
+	}
 	if !strings.Contains(out.stderr, "TCP") && !strings.Contains(out.stderr, "tcp") {
 		t.Errorf("no line says that it was TCP\n%v", out)
 	}

@@ -137,7 +137,12 @@ func (b *Board) take(role Role) {
 	begins := func(k Kind) bool { return k == Leader || k == Alone }
 	if begins(role.Kind) && b.role.Kind == Follower {
 		for _, a := range b.lines {
-			a.since, a.fresh, a.again = time.Time{}, true, time.Time{}
+			a.since, a.fresh = time.Time{}, true
+		}
+	}
+	if begins(role.Kind) && role.Kind != b.role.Kind { // what was refused then may be done now
+		for _, a := range b.lines {
+			a.again = time.Time{}
 		}
 	}
 	if role.Kind != Unsure { // after which all is as it was before
@@ -188,8 +193,8 @@ func (a *armed) stop() []Order {
 	return out
 }
 
-// Ended takes a run off the board. refused is one that did not begin, since another leads by now: its slot is not
-// settled, and tried again a Tick later if this one still leads then.
+// Ended takes a run off the board. refused is one that did not begin, since another leads by now or nobody can: its slot
+// is not settled, and tried again a Tick later if this one still begins runs then, or at once when it leads.
 func (b *Board) Ended(run int, slot Slot, refused bool) {
 	is := func(r int) bool { return r == run }
 	for _, a := range b.lines {

@@ -15,7 +15,8 @@ import (
 // then.
 const Tick = 10 * time.Second
 
-// ErrNotLeading is a run that did not begin, because another process leads by now.
+// ErrNotLeading is a run that did not begin, because another process leads by now, or because nobody can lead and its
+// jobs are not for then.
 var ErrNotLeading = errors.New("another process leads")
 
 // errReplaced is the cause with which the context of a run ends.
