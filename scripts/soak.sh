@@ -8,7 +8,7 @@ usage: scripts/soak.sh [PART...]
 
 Runs the long forms of the tests and writes test/soak/SUMMARY.md, one section for each part;
 the sections of parts that did not run stay as they are. Without PART all are run, which takes
-about an hour on two quiet cores:
+about an hour and a half on two quiet cores:
 
   kills       100 snapshots and 50 restores killed by SIGKILL, in every stage
   flips       100 single-bit flips each in archives, manifests and receipts
@@ -22,6 +22,8 @@ about an hour on two quiet cores:
               first, and 20 such runs at once
   locks       100 times two snapshots and two defrags begun at once; a defrag that stands still for
               longer than its lease; a snapshot that hangs and renews its lock
+  replicas    two processes of one schedule on three members, a slot each minute, 30 minutes: the leader is
+              killed or stands still at random moments; then a quorum is lost over three slots
   memory      snapshot, verify and restore of 2 GB in 256 MiB; needs a memory cgroup and
               10 GB of disk under $TMPDIR, or under /var/tmp where that is in memory
 
@@ -30,7 +32,7 @@ of those are kept.
 USAGE
 }
 
-parts=(kills flips histories plans stores defrags nospace locks memory)
+parts=(kills flips histories plans stores defrags nospace locks replicas memory)
 share=${ETCDSAFE_SOAK:-1}
 
 main() {
@@ -62,6 +64,7 @@ stores() { soak stores '^TestInterleavings|^TestTheThirdStore'; }
 defrags() { soak defrags '^TestDefragsHurtNobody$|^TestACutDefragmentationIsWaitedFor$' -parallel 9; } # the second mostly waits
 nospace() { soak nospace '^TestNoSpaceRunsNeverMeet$' -parallel 8; } # they mostly wait
 locks() { soak locks '^TestOneHolderOfManyStarts$|^TestAStoppedDefrag|^TestAHungSnapshot' -parallel 3; }
+replicas() { soak replicas '^TestReplicasDoEachSlotOnce$' -parallel 4; } # they mostly wait
 memory() { soak memory '^TestJobsFit'; }
 
 # soak PART TESTS ARGS...: the tests write their figures to files that begin with the part's name.

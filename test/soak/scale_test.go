@@ -20,15 +20,16 @@ type scale struct {
 	defrags, noSpacePairs       int
 	noSpaceAtOnce, lockStarts   int
 	cutDefrag                   time.Duration // of the defragmentation whose connection is cut
+	replicas                    time.Duration // in which leaders are struck
 	memoryBytes                 string        // of the database
 	memoryLimit                 int64
 }
 
 // The three sizes: what the issue asks for; go test; go test -short.
 var (
-	whole = scale{snapshotKills: 100, restoreKills: 50, hitsEach: 5, killBytes: "64Mi", flips: 100, interleavings: 200, defrags: 100, noSpacePairs: 20, noSpaceAtOnce: 20, lockStarts: 100, cutDefrag: 30 * time.Second,
+	whole = scale{snapshotKills: 100, restoreKills: 50, hitsEach: 5, killBytes: "64Mi", flips: 100, interleavings: 200, defrags: 100, noSpacePairs: 20, noSpaceAtOnce: 20, lockStarts: 100, cutDefrag: 30 * time.Second, replicas: 30 * time.Minute,
 		memoryBytes: "2Gi", memoryLimit: 256 << 20}
-	part = scale{snapshotKills: 12, restoreKills: 10, hitsEach: 1, killBytes: "64Mi", flips: 10, interleavings: 8, defrags: 1, noSpacePairs: 1, noSpaceAtOnce: 8, lockStarts: 4, cutDefrag: 6 * time.Second,
+	part = scale{snapshotKills: 12, restoreKills: 10, hitsEach: 1, killBytes: "64Mi", flips: 10, interleavings: 8, defrags: 1, noSpacePairs: 1, noSpaceAtOnce: 8, lockStarts: 4, cutDefrag: 6 * time.Second, replicas: time.Minute,
 		memoryBytes: "200Mi", memoryLimit: 64 << 20}
 	short = scale{snapshotKills: 4, restoreKills: 3, hitsEach: 0, killBytes: "24Mi", flips: 3, interleavings: 3, defrags: 1, noSpacePairs: 1, lockStarts: 2, cutDefrag: 6 * time.Second,
 		memoryBytes: "64Mi", memoryLimit: 96 << 20}
@@ -55,6 +56,7 @@ func scaleOf(t *testing.T) scale {
 		*n = int(math.Ceil(float64(*n) * share))
 	}
 	s.hitsEach = int(float64(s.hitsEach) * share)
+	s.replicas = time.Duration(float64(s.replicas) * share)
 	return s
 }
 
