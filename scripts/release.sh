@@ -31,13 +31,14 @@ main() {
 	*) usage >&2; exit 10 ;;
 	esac
 	[[ -z $(git status --porcelain) ]] || echo "release.sh: what is not committed is left out" >&2
+	commit=$(git rev-parse HEAD) # which may move meanwhile
 	work=$(mktemp -d "${TMPDIR:-/var/tmp}/etcdsafe-release.XXXXXX")
 	trap 'rm -rf "$work"' EXIT
 	release "$work/src" "$work/out"
 	if [[ ${1:-} == --check ]]; then
 		release "$work/in/another/folder/etcdsafe" "$work/again"
 		diff -r "$work/out" "$work/again"
-		echo "twice the same: $(git rev-parse HEAD)"
+		echo "twice the same: $commit"
 	fi
 	rm -rf bin/release
 	mkdir -p bin
@@ -49,7 +50,7 @@ main() {
 release() {
 	local src=$1 out=$2 arch
 	git clone -q . "$src"
-	git -C "$src" checkout -q --detach "$(git rev-parse HEAD)"
+	git -C "$src" checkout -q --detach "$commit"
 	mkdir "$out"
 	OUT=$src/bin ENGINE=buildah NO_CACHE=1 "$src/scripts/image.sh" "${arches[@]}"
 	for arch in "${arches[@]}"; do
