@@ -59,7 +59,7 @@ settings() {
 
 # buildah keeps its storage in the working folder: nothing stays, nothing is mounted.
 bah() {
-	command buildah --root "$work/storage" --runroot "$work/run" --storage-driver vfs "$@"
+	TMPDIR=$work command buildah --root "$work/storage" --runroot "$work/run" --storage-driver vfs "$@"
 }
 
 prepare_buildah() {
