@@ -112,28 +112,43 @@ func (o outcome) report(t *testing.T) report {
 	return r
 }
 
-// etcdsafe runs the program as a person on the node, who has the private key and the store's credentials.
-func (r release) etcdsafe(args ...string) string {
-	r.t.Helper()
-	settings := []string{"AWS_ACCESS_KEY_ID=access", "AWS_SECRET_ACCESS_KEY=secret-of-the-store",
+// settings are those of a person on the node, who has the private key and the store's credentials.
+func (r release) settings() []string {
+	return []string{"AWS_ACCESS_KEY_ID=access", "AWS_SECRET_ACCESS_KEY=secret-of-the-store",
 		"ETCDSAFE_CLUSTER=" + r.cluster, "ETCDSAFE_STORES=" + r.stores, "ETCDSAFE_IDENTITIES_FILE=" + r.identity, "ETCDSAFE_OUTPUT=json",
 		"ETCDSAFE_ENDPOINTS=https://" + Address + ":2379", "ETCDSAFE_CACERT=/etc/kubernetes/pki/etcd/ca.crt",
 		"ETCDSAFE_CERT=/etc/kubernetes/pki/etcd/healthcheck-client.crt", "ETCDSAFE_KEY=/etc/kubernetes/pki/etcd/healthcheck-client.key"}
-	out, err := n.Run(r.t.Context(), "", "env", append(append(settings, "etcdsafe"), args...)...)
+}
+
+// etcdsafe runs the program as that person.
+func (r release) etcdsafe(args ...string) string {
+	r.t.Helper()
+	out, err := n.Run(r.t.Context(), "", "env", append(append(r.settings(), "etcdsafe"), args...)...)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	return out
 }
 
-// archives are the ids in the store, newest first.
-func (r release) archives() (ids []string) {
+// listed is an archive as the command list tells of it.
+type listed struct {
+	ID      string
+	Receipt *struct{ Level string }
+}
+
+// list gives the archives in the store, newest first.
+func (r release) list() (all []listed) {
 	r.t.Helper()
-	var listed []struct{ ID string }
-	if err := json.Unmarshal([]byte(r.etcdsafe("list")), &listed); err != nil {
+	if err := json.Unmarshal([]byte(r.etcdsafe("list")), &all); err != nil {
 		r.t.Fatal(err)
 	}
-	for _, a := range listed {
+	return all
+}
+
+// archives are the ids of list.
+func (r release) archives() (ids []string) {
+	r.t.Helper()
+	for _, a := range r.list() {
 		ids = append(ids, a.ID)
 	}
 	return ids

@@ -87,8 +87,16 @@ func eventually(t *testing.T, what string, f func(context.Context) error) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), patience)
 	defer stop()
-	if err := child.Poll(ctx, 300*time.Millisecond, func() error { return f(ctx) }); err != nil {
-		t.Fatalf("wait for %s: %v", what, err)
+	var last error // the last but for one that ctx cut short
+	err := child.Poll(ctx, 300*time.Millisecond, func() error {
+		err := f(ctx)
+		if ctx.Err() == nil {
+			last = err
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatalf("wait for %s: %v", what, last)
 	}
 }
 
