@@ -15,13 +15,13 @@ var n *Node
 
 // TestMain brings the node up; the sandbox takes it down.
 func TestMain(m *testing.M) {
-	ctx, stop := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer stop()
 	dir, err := os.MkdirTemp("", "node")
 	if err != nil {
 		panic(err)
 	}
+	ctx, stop := context.WithTimeout(context.Background(), 5*time.Minute)
 	n, err = Start(ctx, Config{Tools: os.Getenv("ETCDSAFE_TOOLS"), Bin: os.Getenv("E2E_BIN"), Image: os.Getenv("E2E_IMAGE"), Dir: dir, Log: os.Stdout})
+	stop()
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
