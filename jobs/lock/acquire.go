@@ -27,6 +27,7 @@ const pollEvery = 5 * time.Second
 type Policy struct {
 	IfLocked IfLocked
 	MaxAge   time.Duration
+	Patience time.Duration    // for which Skip waits before it skips; 0: not at all
 	Now      func() time.Time // time.Now where nil
 	Poll     time.Duration    // pollEvery where 0
 	Waiting  func(*HeldError) // told of each holder that is waited for; may be nil
@@ -57,7 +58,7 @@ func (p Policy) poll() time.Duration {
 // ctx unless it has one.
 //
 // While another holds it: Skip returns a *HeldError with Skip set, so long as the holder is younger
-// than MaxAge; after that it is ErrStuck, so that a run that hangs cannot keep all others green. Fail
+// than MaxAge, and Patience has passed; after that it is ErrStuck, so that a run that hangs cannot keep all others green. Fail
 // returns ErrHeld. Wait tries again until ctx ends: at its deadline the error is ErrStuck.
 //
 // A holder that may be dead is first given the time of a lease to lapse: one that is too old to be
@@ -105,6 +106,7 @@ type waiter struct {
 
 	last  *HeldError // who is waited for
 	since time.Time
+	began time.Time // of the first refusal
 }
 
 // judge returns nil where it is right to try again.
@@ -114,6 +116,9 @@ func (w *waiter) judge(ctx context.Context, err error) error {
 		return w.ended(ctx, err)
 	}
 	now := w.now()
+	if w.began.IsZero() {
+		w.began = now
+	}
 	held.Age = held.Holder.age(now)
 	if w.last == nil || w.last.Holder.Holder != held.Holder.Holder {
 		w.since = now
@@ -137,7 +142,7 @@ func (w *waiter) judge(ctx context.Context, err error) error {
 }
 
 func (w *waiter) waits(held *HeldError, now time.Time) bool {
-	if w.IfLocked == Wait {
+	if w.IfLocked == Wait || w.IfLocked != Fail && now.Sub(w.began) < w.Patience {
 		return true
 	}
 	dead := w.pod != "" && held.Holder.Pod == w.pod || w.IfLocked != Fail && held.Age >= w.maxAge()

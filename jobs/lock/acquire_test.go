@@ -37,6 +37,23 @@ func testAcquire(t *testing.T, r rig) {
 			t.Errorf("Acquire = %v, want a skip", err)
 		}
 	})
+	t.Run("skip after patience", func(t *testing.T) {
+		holder := take(t, r.locker(), claim("defrag"))
+		defer release(t, holder)
+		p := policy(Skip)
+		p.Patience = time.Second
+		began := time.Now()
+		if _, err := refused(t, p, claim("snapshot")); Skipped(err) == nil || time.Since(began) < p.Patience {
+			t.Errorf("Acquire = %v after %v, want a skip after %v", err, time.Since(began), p.Patience)
+		}
+		p.Patience = time.Minute
+		go func() { <-time.After(300 * time.Millisecond); _ = holder.Release(context.WithoutCancel(t.Context())) }()
+		held, err := Acquire(t.Context(), r.locker(), claim("snapshot"), p)
+		if err != nil {
+			t.Fatalf("Acquire = %v, want the lock, which was released meanwhile", err)
+		}
+		release(t, held)
+	})
 	t.Run("fail at a young one", func(t *testing.T) {
 		holder := take(t, r.locker(), claim("defrag"))
 		defer release(t, holder)
