@@ -32,11 +32,8 @@ func (c *cli) cronCommand() *cobra.Command {
 			"  etcdsafe cron --cluster prod --schedules 'snapshot,verify=0 * * * *; prune=30 3 * * *' --next 5",
 		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			switch {
-			case slot.line != "":
+			if slot.line != "" {
 				return c.slotRun(cmd.Context(), slot)
-			case s.Cron.Next.IsSet():
-				return c.cronNext()
 			}
 			return c.cron(cmd.Context())
 		},
@@ -49,7 +46,7 @@ func (c *cli) cronCommand() *cobra.Command {
 
 // cronChecks are those of all jobs in all lines, and of the lines themselves.
 func (c *cli) cronChecks() []settings.Check {
-	return []settings.Check{settings.Need(&c.set.Cluster, &c.set.Cron.Schedules), c.linesAreSound, leaseIsNamed, listenIsAddress, clusterIsValid, storesAreKnown, endpointsAreKnown}
+	return []settings.Check{settings.Need(&c.set.Cluster, &c.set.Cron.Schedules), c.linesAreSound, nextIsFew, leaseIsNamed, listenIsAddress, clusterIsValid, storesAreKnown, endpointsAreKnown}
 }
 
 // linesAreSound tells each fault of the lines' jobs once.
@@ -112,19 +109,27 @@ func location(name string) (*time.Location, error) {
 	return zone, nil
 }
 
-// cronNext prints when each line runs next, and ends.
-func (c *cli) cronNext() error {
-	if err := c.load(c.cronChecks()...); err != nil {
-		return err
+// mostNext bounds what --next prints of each line.
+const mostNext = 1000
+
+func nextIsFew(s *settings.Settings) error {
+	if s.Cron.Next.Get() > mostNext {
+		return s.Cron.Next.Errorf("must be at most %d", mostNext)
 	}
+	return nil
+}
+
+// cronNext prints when each line runs next.
+func (c *cli) cronNext() error {
 	lines, err := c.lines()
 	if err != nil {
 		return err
 	}
 	type coming struct {
-		Line string    `json:"line"`
-		Slot time.Time `json:"slot"`
-		Run  time.Time `json:"run"`
+		Line      string    `json:"line"`
+		Slot      time.Time `json:"slot"`
+		Run       time.Time `json:"run"`
+		Suspended bool      `json:"suspended,omitempty"` // it would run then
 	}
 	var out []coming
 	for _, l := range lines {
@@ -134,21 +139,28 @@ func (c *cli) cronNext() error {
 			if !ok {
 				break
 			}
-			out, at = append(out, coming{l.Name, s.At, s.Due}), s.Due
+			out, at = append(out, coming{l.Name, s.At, s.Due, l.Suspend}), s.Due
 		}
 	}
 	slices.SortStableFunc(out, func(a, b coming) int { return a.Run.Compare(b.Run) })
 	return c.document(out, func(t *table) {
 		t.row("RUN", "SLOT", "LINE")
 		for _, n := range out {
-			t.row(n.Run.Format(time.RFC3339), n.Slot.Format(time.RFC3339), n.Line)
+			t.row(n.Run.Format(time.RFC3339), n.Slot.Format(time.RFC3339), n.Line+map[bool]string{true: " (suspended)"}[n.Suspended])
 		}
 	})
 }
 
 // cron keeps the schedule until it is told to stop. Then it is no failure: all runs have ended.
 func (c *cli) cron(ctx context.Context) error {
-	d, err := c.newDaemon()
+	text, err := c.loadCron()
+	if err != nil {
+		return err
+	}
+	if c.set.Cron.Next.IsSet() {
+		return c.cronNext()
+	}
+	d, err := c.newDaemon(text)
 	if err != nil {
 		return err
 	}
@@ -159,11 +171,20 @@ func (c *cli) cron(ctx context.Context) error {
 	return nil
 }
 
-// newDaemon checks everything that can be before the first slot.
-func (c *cli) newDaemon() (*daemon, error) {
-	if err := c.load(c.cronChecks()...); err != nil {
-		return nil, err
+// loadCron is load, and returns what the configuration file held: it may be a pipe, which is read once.
+func (c *cli) loadCron() (text []byte, err error) {
+	read := c.readFile
+	defer func() { c.readFile = read }()
+	c.readFile = func(name string) ([]byte, error) {
+		text, err = read(name)
+		return text, err
 	}
+	err = c.load(c.cronChecks()...)
+	return text, err
+}
+
+// newDaemon checks everything that can be before the first slot. text is the configuration file's.
+func (c *cli) newDaemon(text []byte) (*daemon, error) {
 	log := c.logOf(c.logger(c.stderr), "cron")
 	log.Info("started", "version", version(), "settings", c.set)
 	c.warnOfInsecurity(log)
@@ -172,10 +193,8 @@ func (c *cli) newDaemon() (*daemon, error) {
 		return nil, err
 	}
 	d := &daemon{cli: c, log: log, lines: lines, waiting: map[string]time.Time{}}
-	if d.config, err = c.newWatched(); err != nil {
-		return nil, err
-	}
-	if d.lead, err = c.newLead(log, lines); err != nil {
+	d.config = &watched{now: config{path: string(c.set.Config.Get()), text: text, cli: c}}
+	if d.lead, err = c.newLead(log, lines, func() *cli { return d.config.taken().cli }); err != nil {
 		return nil, err
 	}
 	d.schedule = &cron.Scheduler{Clock: cron.System{}, Lead: d.lead, Log: log, Do: d.do}

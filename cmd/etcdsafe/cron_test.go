@@ -413,3 +413,145 @@ func TestAPortThatIsTakenIsAFaultOfTheConfiguration(t *testing.T) {
 	first.signal(t, syscall.SIGTERM)
 	first.ends(t)
 }
+
+// TestAVerifyLineGoesByItsOwnRuns: receipts of the fresh archive's own verification are not its work.
+func TestAVerifyLineGoesByItsOwnRuns(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{})
+	u := timekeeper(t, c.Endpoints())
+	r := u.start(t, "cron", "--schedules", "verify="+everyTwo) // no line needs etcd: the store chooses
+	u.ok(t, "run", "snapshot,verify", "--lock", "none")
+	r.until(t, "archive looked at", 2)
+	r.signal(t, syscall.SIGTERM)
+	out := r.ends(t)
+	if strings.Contains(out.stderr, "done for this slot already") || len(u.glob(t, "store/prod/runs/verify/*.json")) < 2 {
+		t.Errorf("want a record of each of its slots, and none skipped\n%v", out)
+	}
+}
+
+// TestADryRunOfCronTakesNothingFromOthers: no lead, no claim, no record.
+func TestADryRunOfCronTakesNothingFromOthers(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{})
+	u := timekeeper(t, c.Endpoints(), "ETCDSAFE_PRUNE_KEEP_LAST=1")
+	u.ok(t, "snapshot")
+	r := u.start(t, "cron", "--dry-run", "--schedules", "snapshot="+everyTwo+";prune="+everyTwo)
+	prunes := u.start(t, "cron", "--dry-run", "--schedules", "prune="+everyTwo)
+	r.until(t, "run ended", 4)
+	prunes.until(t, "run ended", 2)
+	real := u.start(t, "cron", "--schedules", "snapshot=0 0 0 29 2 *")
+	real.until(t, "lead taken", 1)
+	for _, r := range []*running{r, prunes, real} {
+		r.signal(t, syscall.SIGTERM)
+		r.ends(t)
+	}
+	if left := u.glob(t, "store/prod/runs/*/*"); left != nil || len(u.glob(t, "store/prod/manifests/*")) != 1 {
+		t.Errorf("left in the store: %q", left)
+	}
+}
+
+// TestAClaimOfADeadContainerIsItsSuccessors in the same Pod; those of other Pods hold.
+func TestAClaimOfADeadContainerIsItsSuccessors(t *testing.T) {
+	t.Parallel()
+	u := newOperator(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()).with("ETCDSAFE_PRUNE_KEEP_LAST=1", "POD_NAMESPACE=backup")
+	u.ok(t, "snapshot")
+	in, hold, err := os.Pipe() // as of a schedule's process
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hold.Close()
+	slot := func(pod string) result {
+		container := u.with("POD_NAME=" + pod)
+		container.stdin = in
+		r := container.start(t, append([]string{"cron", "--schedules", "prune=0 0 * * *"}, (&slotFlags{line: "prune", slot: "2026-01-02T00:00:00Z", mode: slotAlone}).args()...)...)
+		return r.wait(t)
+	}
+	if r := slot("a"); r.code != 0 {
+		t.Fatalf("the first claim\n%v", r)
+	}
+	for _, record := range u.glob(t, "store/prod/runs/prune/*") {
+		if err := os.Remove(record); err != nil { // as if it had been killed
+			t.Fatal(err)
+		}
+	}
+	if r := slot("b"); !strings.Contains(r.printed(), "another process does this slot") {
+		t.Errorf("another Pod took the slot\n%v", r)
+	}
+	if r := slot("a"); strings.Contains(r.printed(), "another process does this slot") {
+		t.Errorf("the same Pod did not\n%v", r)
+	}
+}
+
+// TestCronOutlivesAConfigurationThatIsNoFile: a pipe is read once, and a FIFO in its place is refused, not waited for.
+func TestCronOutlivesAConfigurationThatIsNoFile(t *testing.T) {
+	t.Parallel()
+	u := timekeeper(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints())
+	text := "cron: {schedules: {snapshot: \"" + everyTwo + "\"}}\n"
+	path := u.write(t, "config.yaml", text)
+	r := u.start(t, "cron", "--config", path)
+	r.until(t, "run ended", 1)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.signal(t, syscall.SIGHUP)
+	r.until(t, "is no plain file", 1)
+	r.until(t, "run ended", 1)
+	r.signal(t, syscall.SIGTERM)
+	r.ends(t)
+
+	go func() { _ = os.WriteFile(path, []byte(text), 0o600) }()
+	r = u.start(t, "cron", "--config", path)
+	r.until(t, "configuration not watched", 1)
+	r.until(t, "run ended", 2)
+	r.signal(t, syscall.SIGTERM)
+	r.ends(t)
+}
+
+// TestHealthcheckGoesByTheProcessAlone: not by the configuration as it lies there, and not by whoever else answers.
+func TestHealthcheckGoesByTheProcessAlone(t *testing.T) {
+	t.Parallel()
+	at := freeAddress(t)
+	u := timekeeper(t, []string{"http://" + freeAddress(t)}, "ETCDSAFE_LOCK=none", "HTTP_PROXY=http://127.0.0.1:1")
+	path := u.write(t, "config.yaml", "cron: {schedules: {snapshot: \"0 0 0 29 2 *\"}}\n")
+	r := u.start(t, "cron", "--config", path, "--listen", at)
+	r.until(t, "probes served", 1)
+	u.write(t, "config.yaml", "cron: {")
+	u.ok(t, "healthcheck", "--config", path, "--listen", at)
+	u.exits(t, 10, "healthcheck", "--config", path)
+	r.signal(t, syscall.SIGTERM)
+	r.ends(t)
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "\x1b[2Jwelcome") })}
+	go func() { _ = other.Serve(l) }()
+	defer other.Close()
+	if r := u.exits(t, 1, "healthcheck", "--listen", l.Addr().String()); strings.Contains(r.printed(), "\x1b") {
+		t.Errorf("what another server says was printed as it is\n%v", r)
+	}
+}
+
+// TestALeadIsTakenAgainWithANewPassword: it is read anew, as runs read it.
+func TestALeadIsTakenAgainWithANewPassword(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{Auth: true})
+	path := "password.txt"
+	u := timekeeper(t, c.Endpoints(), "ETCDSAFE_USER="+etcdtest.RootUser)
+	u.env = append(u.env, "ETCDSAFE_PASSWORD_FILE="+u.write(t, path, etcdtest.RootPassword))
+	r := u.start(t, "cron", "--schedules", "snapshot="+everyTwo)
+	r.until(t, "run ended", 1)
+	if _, err := c.Client(t).UserChangePassword(t.Context(), etcdtest.RootUser, "another"); err != nil {
+		t.Fatal(err)
+	}
+	u.write(t, path, "another")
+	r.until(t, "lead lost", 1)
+	r.until(t, "lead taken", 1)
+	r.until(t, "run ended", 1)
+	r.signal(t, syscall.SIGTERM)
+	r.ends(t)
+}

@@ -58,9 +58,12 @@ func (d *daemon) probes() http.Handler {
 	return mux
 }
 
+// healthText is all that a healthy process says.
+const healthText = "ok\n"
+
 func answer(ask func() error) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		text := "ok\n"
+		text := healthText
 		if err := ask(); err != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			text = settings.Mask(jobs.OneLine(err)) + "\n"
@@ -87,6 +90,9 @@ func (d *daemon) ready() error {
 	if err := d.config.fault(); err != nil {
 		return fmt.Errorf("%w: configuration refused, the one before is in force: %w", errHealth, err)
 	}
+	if err := d.lead.fault(); err != nil {
+		return fmt.Errorf("%w: nobody can lead: %w", errHealth, err)
+	}
 	return d.healthy()
 }
 
@@ -97,7 +103,8 @@ func (c *cli) healthcheckCommand() *cobra.Command {
 		Short: "ask the cron process at --listen whether its schedule goes on; for probes that run a command",
 		Args:  args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := c.load(settings.Need(&s.Cron.Listen), listenIsAddress); err != nil {
+			// Nothing else of the configuration matters: the process goes on by one that was sound.
+			if err := c.load(settings.Need(&s.Cron.Listen), listenIsAddress); err != nil && (s.Cron.Listen.Get() == "" || listenIsAddress(s) != nil) {
 				return err
 			}
 			return c.healthcheck(cmd.Context(), s.Cron.Listen.Get())
@@ -122,7 +129,8 @@ func (c *cli) healthcheck(ctx context.Context, listen string) error {
 	if err != nil {
 		return usageError(err)
 	}
-	r, err := http.DefaultClient.Do(req)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	r, err := client.Do(req) // of that process, by no proxy
 	if err != nil {
 		return fmt.Errorf("%w: %w", errHealth, err)
 	}
@@ -131,8 +139,8 @@ func (c *cli) healthcheck(ctx context.Context, listen string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errHealth, err)
 	}
-	if r.StatusCode != http.StatusOK {
-		return fmt.Errorf("%w: %s: %s", errHealth, r.Status, strings.TrimSpace(string(text)))
+	if r.StatusCode != http.StatusOK || string(text) != healthText {
+		return fmt.Errorf("%w: %s: %q", errHealth, r.Status, strings.TrimSpace(string(text)))
 	}
 	_, err = c.stdout.Write(text)
 	return err

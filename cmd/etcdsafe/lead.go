@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,19 +23,22 @@ type lead interface {
 	run(ctx context.Context)
 	// prove says, just before a run, how it is to be done; cron.ErrNotLeading where another leads by now.
 	prove(ctx context.Context, o cron.Order) (mode string, only []string, err error)
+	// fault is what a person must mend before anybody can lead; nil: nothing that is known.
+	fault() error
 }
 
 // newLead elects through the lock's place. Where that is etcd and no line needs etcd, its key is no business of ours: the
-// stores choose for each slot. With --lock none the operator says that there is no other process.
-func (c *cli) newLead(log *slog.Logger, lines []cron.Line) (lead, error) {
+// stores choose for each slot. With --lock none the operator says that there is no other process; a dry run takes nothing
+// from others. inForce are the settings as they are when the lock is opened anew, with passwords as they are then.
+func (c *cli) newLead(log *slog.Logger, lines []cron.Line, inForce func() *cli) (lead, error) {
 	kind := string(c.set.Lock.Lock.Get())
 	switch {
-	case kind == lock.KindNone:
+	case kind == lock.KindNone, c.set.DryRun.Get():
 		return settled{cron.Leader}, nil
 	case kind == lock.KindEtcd && !slices.ContainsFunc(lines, needsEtcd):
 		return settled{cron.Alone}, nil
 	}
-	e := &elected{log: log, changed: make(chan struct{}, 1), lease: c.lease}
+	e := &elected{log: log, changed: make(chan struct{}, 1), lease: c.lease, open: func() (lock.Locker, error) { return inForce().leadLocker() }}
 	if e.lease == 0 {
 		e.lease = lock.Lease
 	}
@@ -42,7 +46,11 @@ func (c *cli) newLead(log *slog.Logger, lines []cron.Line) (lead, error) {
 	if e.locker, err = c.leadLocker(); err != nil {
 		return nil, err
 	}
-	e.claim, err = c.claim("cron")
+	names := []string{"cron"}
+	for _, l := range lines {
+		names = append(names, l.Name)
+	}
+	e.claim, err = c.claim(strings.Join(names, " "))
 	e.claim.Started = c.now().UTC().Truncate(time.Second)
 	return e, err
 }
@@ -76,6 +84,7 @@ type settled struct{ kind cron.Kind }
 func (s settled) Role() cron.Role        { return cron.Role{Kind: s.kind} }
 func (settled) Changed() <-chan struct{} { return nil }
 func (settled) run(context.Context)      {}
+func (settled) fault() error             { return nil }
 func (s settled) prove(_ context.Context, o cron.Order) (string, []string, error) {
 	if s.kind == cron.Alone {
 		return slotAlone, nil, nil
@@ -93,8 +102,9 @@ func mode(o cron.Order) string {
 // elected leads while it holds a lock.
 type elected struct {
 	log    *slog.Logger
-	locker lock.Locker
-	claim  lock.Claim // the same for the whole process: after a loss that was none, it is ours again
+	open   func() (lock.Locker, error)
+	locker lock.Locker // of the last open
+	claim  lock.Claim  // the same for the whole process: after a loss that was none, it is ours again
 	lease  time.Duration
 
 	changed chan struct{}
@@ -131,6 +141,7 @@ func (e *elected) run(ctx context.Context) {
 			e.log.Warn("lead lost", "err", jobs.OneLine(held.Err()))
 			e.set(cron.Role{Kind: cron.Unsure}, nil, nil)
 			_ = held.Release(ctx) // of what is lost there is nothing to release but what renews it
+			e.reopen()
 		case <-ctx.Done():
 			if err := held.Release(ctx); err != nil {
 				e.log.Warn("lead not given back", "err", jobs.OneLine(err))
@@ -149,8 +160,12 @@ func (e *elected) without(ctx context.Context, err error) {
 	case errors.As(err, &other):
 		if e.set(cron.Role{Kind: cron.Follower}, nil, nil) {
 			e.log.Info("another leads", "reason", other.Error())
+			if other.Holder.Job != e.claim.Job {
+				e.log.Warn("lines of the leader differ", "reason", "ours are not run while it leads: --group tells groups apart", "line", strings.TrimPrefix(e.claim.Job, "cron "))
+			}
 		}
 	default:
+		e.reopen()
 		if e.set(e.alone(), nil, err) {
 			e.log.Warn("nobody can lead", "err", settings.Mask(jobs.OneLine(err)), "reason", "snapshots alone go on, each slot done by whom the stores choose")
 		}
@@ -159,6 +174,26 @@ func (e *elected) without(ctx context.Context, err error) {
 	case <-ctx.Done():
 	case <-time.After(e.lease / 4):
 	}
+}
+
+// reopen reads passwords and files anew for the next try; where that fails, the one before is tried again.
+func (e *elected) reopen() {
+	l, err := e.open()
+	if err != nil {
+		e.log.Warn("lock not opened", "err", settings.Mask(jobs.OneLine(err)))
+		return
+	}
+	e.locker = l
+}
+
+// fault is a right that is lacking: no time cures it.
+func (e *elected) fault() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if errors.Is(e.cannot, etcd.ErrNoRight) {
+		return e.cannot
+	}
+	return nil
 }
 
 // alone is when this process may begin: the last leader at once, the others a lease later, in the order of

@@ -53,7 +53,7 @@ func leaseIsNamed(s *settings.Settings) error {
 
 // lockPolicy is what to do while another run holds it.
 func (c *cli) lockPolicy() lock.Policy {
-	return lock.Policy{IfLocked: lock.IfLocked(c.set.IfLocked.Get()), MaxAge: c.set.MaxLockAge.Get(), Now: c.now}
+	return lock.Policy{IfLocked: lock.IfLocked(c.set.IfLocked.Get()), MaxAge: c.set.MaxLockAge.Get(), Patience: c.patience, Now: c.now}
 }
 
 // claim is this run as it takes the lock. Its start and deadline are set when it does.

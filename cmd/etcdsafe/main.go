@@ -37,7 +37,7 @@ func main() {
 	code := run(ctx, process{
 		args: os.Args[1:], env: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		now: time.Now, random: rand.Reader, readFile: os.ReadFile, child: child,
-		lease: orUsual(testLease), watch: orUsual(testWatch),
+		lease: orUsual(testLease), watch: orUsual(testWatch), hangup: hangups,
 	})
 	stop()
 	os.Exit(code)
@@ -48,6 +48,13 @@ var (
 	errTerminated  = errors.New("stopped by SIGTERM")
 	errInterrupted = errors.New("stopped by SIGINT")
 )
+
+// hangups are the SIGHUPs from now on.
+func hangups() <-chan os.Signal {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	return signals
+}
 
 // untilSignal returns a context that ends, with the cause, at the first SIGTERM or SIGINT. A
 // second one ends the process as if nobody listened.

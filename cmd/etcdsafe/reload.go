@@ -3,7 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -33,15 +36,6 @@ type watched struct {
 	seen    []byte // of what was refused
 }
 
-func (c *cli) newWatched() (*watched, error) {
-	w := &watched{now: config{path: string(c.set.Config.Get()), cli: c}}
-	var err error
-	if w.now.path != "" {
-		w.now.text, err = c.readFile(w.now.path)
-	}
-	return w, err
-}
-
 func (w *watched) taken() config {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -55,22 +49,74 @@ func (w *watched) fault() error {
 	return w.refused
 }
 
-// reload takes or refuses each new content of the file, whole, until ctx ends.
+var errNoPlainFile = errors.New("is no plain file")
+
+// plain says whether path leads to a plain file: what is none, such as a pipe, gives its text once, or never.
+func plain(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errNoPlainFile
+	}
+	if err != nil {
+		return fmt.Errorf("configuration %q: %w", path, err)
+	}
+	return nil
+}
+
+// reload takes or refuses each new content of the file, whole, until ctx ends: every reloadEvery, and at SIGHUP.
 func (d *daemon) reload(ctx context.Context) {
-	for d.config.taken().path != "" {
+	path := d.config.taken().path
+	if path == "" {
+		return
+	}
+	if err := plain(path); err != nil {
+		d.log.Warn("configuration not watched", "err", err.Error())
+		return
+	}
+	var hangup <-chan os.Signal
+	if d.hangup != nil {
+		hangup = d.hangup()
+	}
+	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-hangup:
 		case <-time.After(reloadEvery):
-			d.lookAtConfig(ctx)
 		}
+		d.lookAtConfig(ctx, path)
 	}
 }
 
-func (d *daemon) lookAtConfig(ctx context.Context) {
+// look reads the file, unless it takes so long that ctx ends first: a mount may hang.
+func (d *daemon) look(ctx context.Context, path string) ([]byte, error) {
+	type found struct {
+		text []byte
+		err  error
+	}
+	done := make(chan found, 1)
+	go func() {
+		f := found{err: plain(path)}
+		if f.err == nil {
+			f.text, f.err = d.readFile(path)
+		}
+		done <- f
+	}()
+	select {
+	case f := <-done:
+		return f.text, f.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (d *daemon) lookAtConfig(ctx context.Context, path string) {
 	w := d.config
 	before := w.taken()
-	text, err := d.readFile(before.path)
+	text, err := d.look(ctx, path)
+	if ctx.Err() != nil {
+		return
+	}
 	if err == nil && bytes.Equal(text, before.text) {
 		if w.refuse(nil, nil) {
 			d.log.Info("configuration is again the one in force")
@@ -97,9 +143,9 @@ func (d *daemon) lookAtConfig(ctx context.Context) {
 	d.schedule.Arm(ctx, lines)
 }
 
-// heldFast are the settings that the process itself has acted on: its runs go by the new ones.
-var heldFast = []string{"cluster", "endpoints", "cacert", "cert", "key", "serverName", "user", "passwordFile", "dialTimeout",
-	"lock", "lockNamespace", "lockName", "kubeconfig", "logLevel", "logFormat", "cron.listen", "cron.group"}
+// heldFast are the settings that the process itself has acted on: its runs go by the new ones. How etcd is reached is not
+// among them: when the lead is lost, the next try goes by the new ones too.
+var heldFast = []string{"cluster", "lock", "lockNamespace", "lockName", "dryRun", "logLevel", "logFormat", "cron.listen", "cron.group"}
 
 // tryConfig reads the whole of the settings anew, with text in the file's place, and checks them.
 func (d *daemon) tryConfig(path string, text []byte) (*cli, []cron.Line, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -27,8 +28,9 @@ type process struct {
 	random         io.Reader
 	lease, watch   time.Duration // 0: the usual
 	readFile       func(string) ([]byte, error)
-	child          dbfile.Child  // how children that open database files begin
-	silence        time.Duration // of a store, until that is told; 0: the usual one
+	hangup         func() <-chan os.Signal // from its call on, SIGHUP comes there and ends nothing; nil: it ends the process
+	child          dbfile.Child            // how children that open database files begin
+	silence        time.Duration           // of a store, until that is told; 0: the usual one
 }
 
 // run carries out one command line and returns the exit code. It prints an error once, to
@@ -55,10 +57,12 @@ func run(ctx context.Context, p process) int {
 // cli is one command line being carried out.
 type cli struct {
 	process
-	set   *settings.Settings
-	log   *slog.Logger // a job's; nil: none began
-	code  int
-	ended bool // code is settled and an error was printed
+	set *settings.Settings
+	log *slog.Logger // a job's; nil: none began
+	// patience is for how long a run waits for the lock before it stands back; cron gives it to its runs.
+	patience time.Duration
+	code     int
+	ended    bool // code is settled and an error was printed
 }
 
 func (c *cli) root() *cobra.Command {

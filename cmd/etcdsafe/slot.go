@@ -64,9 +64,14 @@ func (c *cli) slotRun(ctx context.Context, f *slotFlags) error {
 		_, _ = io.Copy(io.Discard, c.stdin) // until its other end is gone
 		stop(errTerminated)
 	}()
+	c.patience = slotPatience
 	ch := &chain{cli: c, names: names, slot: &slotOf{line: f.line, at: at.UTC(), mode: f.mode}}
 	return c.within(ctx, &runReport{Report: jobs.Report{Job: "run"}, names: names, Jobs: []outcome{}}, ch.runSlot, ch.checks()...)
 }
+
+// slotPatience is for how long a slot's run waits for the lock: lines of one schedule may be due at the same time, and the
+// one that comes second must not lose its slot to one that is done in a moment.
+const slotPatience = 5 * time.Minute
 
 // slotOf is the slot that a chain is done for.
 type slotOf struct {
@@ -106,7 +111,7 @@ func (ch *chain) leaveOutDone(ctx context.Context) (why string, err error) {
 	}
 	var left []string
 	for _, name := range ch.names {
-		done, err := doneSince(ctx, stores, name, ch.slot.at)
+		done, err := ch.doneSince(ctx, stores, name)
 		if err != nil {
 			return "", err
 		}
@@ -118,27 +123,27 @@ func (ch *chain) leaveOutDone(ctx context.Context) (why string, err error) {
 		return "done for this slot already", nil
 	}
 	ch.names = left
-	if ch.slot.mode != slotAlone {
+	if ch.slot.mode != slotAlone || ch.set.DryRun.Get() {
 		return "", nil
 	}
 	return ch.claimSlot(ctx, stores)
 }
 
 // doneSince asks the first store that answers.
-func doneSince(ctx context.Context, stores catalog.Stores, job string, slot time.Time) (bool, error) {
+func (ch *chain) doneSince(ctx context.Context, stores catalog.Stores, job string) (bool, error) {
 	var last time.Time
 	var err error
 	for _, s := range stores {
-		switch job {
-		case "snapshot":
+		switch {
+		case job == "snapshot":
 			last, err = s.LastSnapshot(ctx)
-		case "verify":
-			last, err = s.LastReceipt(ctx)
-		default:
+		case ch.isRecorded(job):
 			last, err = s.LastRun(ctx, job)
+		default:
+			last, err = s.LastReceipt(ctx)
 		}
 		if err == nil {
-			return !last.Before(slot), nil
+			return !last.Before(ch.slot.at), nil
 		}
 	}
 	return false, err
@@ -154,7 +159,7 @@ func (ch *chain) claimSlot(ctx context.Context, stores catalog.Stores) (why stri
 	for _, s := range stores {
 		var won bool
 		if won, err = s.ClaimSlot(ctx, ch.slot.line, ch.slot.at, claim); err == nil {
-			if !won {
+			if !won && !ch.wasOurs(ctx, s) {
 				return "another process does this slot", nil
 			}
 			return "", nil
@@ -163,13 +168,30 @@ func (ch *chain) claimSlot(ctx context.Context, stores catalog.Stores) (why stri
 	return "", err
 }
 
-// note keeps the record of prune and defrag, which leave nothing else by which the next leader could tell that they were
-// done. Of one that was stopped there is none: it was not. A store that does not take it is told of, and no more.
+// wasOurs says whether the slot's claim is of a container before this one in the same Pod: that one is dead.
+func (ch *chain) wasOurs(ctx context.Context, s *catalog.Catalog) bool {
+	there, err := s.Claim(ctx, ch.slot.line, ch.slot.at)
+	return err == nil && there.Pod != "" && there.Pod == ch.runner().Pod
+}
+
+// isRecorded says whether a record of its run is all by which a job of the line can be known as done. A snapshot leaves
+// an archive, and verify after it the archive's receipt; other receipts may be of other lines, or less deep.
+func (ch *chain) isRecorded(job string) bool {
+	switch job {
+	case "snapshot":
+		return false
+	case "verify":
+		return !strings.HasPrefix(ch.slot.line, "snapshot")
+	}
+	return true
+}
+
+// note keeps the record of a job that leaves nothing else by which the next leader could tell that it was done. Of one that was stopped there is none: it was not. A store that does not take it is told of, and no more.
 func (ch *chain) note(ctx context.Context, out outcome, log *slog.Logger) {
 	if why := context.Cause(ctx); errors.Is(why, errTerminated) || errors.Is(why, errInterrupted) {
 		return
 	}
-	if job := out.head().Job; ch.slot == nil || job != "prune" && job != "defrag" || len(ch.set.Stores.Get()) == 0 || ch.set.DryRun.Get() {
+	if job := out.head().Job; ch.slot == nil || !ch.isRecorded(job) || len(ch.set.Stores.Get()) == 0 || ch.set.DryRun.Get() {
 		return
 	}
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), noteTime)

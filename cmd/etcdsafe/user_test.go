@@ -29,6 +29,7 @@ type user struct {
 	env   []string
 	heard *transcript
 	lease time.Duration // of locks that inProcess takes or waits for; 0: the usual
+	stdin *os.File      // nil: nothing
 }
 
 // transcript is all that programs printed.
@@ -194,6 +195,9 @@ func (u *user) start(t *testing.T, args ...string) *running {
 		t.Fatal(err)
 	}
 	r.cmd = &exec.Cmd{Path: self, Args: append([]string{"etcdsafe"}, args...), Env: u.env, Dir: u.dir}
+	if u.stdin != nil {
+		r.cmd.Stdin = u.stdin
+	}
 	stdout, errOut := r.cmd.StdoutPipe()
 	stderr, errErr := r.cmd.StderrPipe()
 	if err := errors.Join(errOut, errErr, r.cmd.Start()); err != nil {

@@ -127,6 +127,17 @@ func (c *Catalog) ClaimSlot(ctx context.Context, line string, slot time.Time, r 
 	return true, nil
 }
 
+// Claim reads whose a slot is. The error wraps bucket.ErrNotExist where nobody claimed it, ErrBadName where line makes no
+// name, and ErrCorrupt or ErrFormat as DecodeRun tells.
+func (c *Catalog) Claim(ctx context.Context, line string, slot time.Time) (Run, error) {
+	slot = slot.Truncate(time.Second)
+	key, err := c.keys.claim(Run{Line: line, Slot: slot})
+	if err != nil {
+		return Run{}, err
+	}
+	return c.ReadRun(ctx, Record{Line: line, Slot: slot, Object: bucket.Object{Key: key}})
+}
+
 // Runs is what lies under runs/, by names: claims and records, each oldest first. Objects with other
 // names are none.
 func (c *Catalog) Runs(ctx context.Context) ([]Record, error) { return c.records(ctx, c.keys.runs()) }
