@@ -18,7 +18,7 @@ import (
 )
 
 // patience is for one step of a test: a Pod is there within three seconds on a quiet machine.
-const patience = 2 * time.Minute
+const patience = 3 * time.Minute
 
 // etcdsafeImage is the name that scripts/e2e.sh gives the image.
 const etcdsafeImage = "node.local/etcdsafe:e2e"
