@@ -24,6 +24,8 @@ about an hour and a half on two quiet cores:
               longer than its lease; a snapshot that hangs and renews its lock
   replicas    two processes of one schedule on three members, a slot each minute, 30 minutes: the leader is
               killed or stands still at random moments; then a quorum is lost over three slots
+  kubecron    lines of a schedule beside CronJobs of a real kube-controller-manager, each minute, by policy,
+              deadline and what hinders a run, and an outage of both over three slots
   memory      snapshot, verify and restore of 2 GB in 256 MiB; needs a memory cgroup and
               10 GB of disk under $TMPDIR, or under /var/tmp where that is in memory
 
@@ -32,7 +34,7 @@ of those are kept.
 USAGE
 }
 
-parts=(kills flips histories plans stores defrags nospace locks replicas memory)
+parts=(kills flips histories plans stores defrags nospace locks replicas kubecron memory)
 share=${ETCDSAFE_SOAK:-1}
 
 main() {
@@ -43,7 +45,7 @@ main() {
 	for part in "$@"; do
 		[[ " ${parts[*]} " == *" $part "* ]] || { echo "soak.sh: no part $part" >&2; usage >&2; exit 10; }
 	done
-	ETCDSAFE_TOOLS=$(scripts/tools.sh etcd35 etcd36 etcd37 etcd35fail etcd36fail etcd37fail restic)
+	ETCDSAFE_TOOLS=$(scripts/tools.sh etcd35 etcd36 etcd37 etcd35fail etcd36fail etcd37fail restic kube)
 	export ETCDSAFE_TOOLS
 	work=$(mktemp -d)
 	local failed=()
@@ -65,6 +67,7 @@ defrags() { soak defrags '^TestDefragsHurtNobody$|^TestACutDefragmentationIsWait
 nospace() { soak nospace '^TestNoSpaceRunsNeverMeet$' -parallel 8; } # they mostly wait
 locks() { soak locks '^TestOneHolderOfManyStarts$|^TestAStoppedDefrag|^TestAHungSnapshot' -parallel 3; }
 replicas() { soak replicas '^TestReplicasDoEachSlotOnce$' -parallel 4; } # they mostly wait
+kubecron() { soak kubecron '^TestLinesDoAsCronJobsDo$'; }
 memory() { soak memory '^TestJobsFit'; }
 
 # soak PART TESTS ARGS...: the tests write their figures to files that begin with the part's name.
