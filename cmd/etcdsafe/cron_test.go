@@ -555,3 +555,32 @@ func TestALeadIsTakenAgainWithANewPassword(t *testing.T) {
 	r.signal(t, syscall.SIGTERM)
 	r.ends(t)
 }
+
+// TestCronOutlivesAStoreThatIsGone for a while: runs fail, each says why, and the next one after its return is well.
+func TestCronOutlivesAStoreThatIsGone(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{})
+	at := freeAddress(t)
+	u := timekeeper(t, c.Endpoints(), "ETCDSAFE_CRON_LISTEN="+at)
+	r := u.start(t, "cron", "--schedules", "snapshot="+everyTwo)
+	r.until(t, "run ended", 1)
+	away := func(from, to string) {
+		if err := os.Rename(u.path(from), u.path(to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	away("store", "gone")
+	u.write(t, "store", "no folder")
+	r.until(t, "exitCode=15", 2)
+	if code, text := probe(t, at, "/healthz"); code != 200 {
+		t.Errorf("/healthz says %d %q", code, text)
+	}
+	away("store", "file")
+	away("gone", "store")
+	r.until(t, "archive committed", 1)
+	r.until(t, "run ended", 1)
+	r.signal(t, syscall.SIGTERM)
+	if out := r.ends(t); out.code != 0 {
+		t.Errorf("want 0\n%v", out)
+	}
+}

@@ -1,7 +1,7 @@
 // Package soak holds the built binary to what must hold after hundreds of runs: it is killed at
 // every stage, its archives, manifests and receipts lose single bits, several of its jobs work at once
-// on stores that come and go, it defragments clusters under writers, and it works on a database that is
-// larger than the memory that it is given.
+// on stores that come and go, it defragments clusters under writers, it keeps time beside another of its kind
+// and beside CronJobs, and it works on a database that is larger than the memory that it is given.
 //
 //	test/data/fill ─▶ real etcd ─▶ etcdsafe as a process, killed or confined ─▶ what it left
 //
