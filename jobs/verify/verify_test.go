@@ -99,7 +99,7 @@ func config(t *testing.T, c *catalog.Catalog, level catalog.Level) Config {
 // unchecked are the fields that only whoever took the snapshot could know: nothing in the
 // archive's bytes contradicts a lie about them, and only a signature would tell.
 var unchecked = []string{
-	"Base", "Tool.", "Cluster.ID", "Member.", "Members", "Finished", "HashKV.Outcome", "HashKV.Why", "HashKV.Agreed", "HashKV.Differed",
+	"Base", "Tool.", "Runner", "Cluster.ID", "Member.", "Members", "Finished", "HashKV.Outcome", "HashKV.Why", "HashKV.Agreed", "HashKV.Differed",
 	"Quorum", "Alarms", "Source", "Suspect", "Recipients", "Resources", "Platform.", "EncryptionAtRest", "Tripwires", "CopiedFrom", "Lock",
 	"Reason", "Labels", "Snapshot.DBInUseBytes",
 	"Format", "Kind", "SHA256", // Encode sets them
