@@ -15,7 +15,7 @@ import (
 func TestCronKeepsTheClustersOwnEtcd(t *testing.T) {
 	r := newRelease(t, "cron")
 	r.helm("install", `mode="cron"`, `config.ifLocked="wait"`, `cron.jitter="0s"`, `snapshot.schedule="* * * * *"`, `prune.schedule="* * * * *"`,
-		`defrag.enabled=true`, `defrag.schedule="* * * * *"`, `config.defrag={"rule":"dbSize > 0","sustain":"0s","allowSingle":true}`)
+		`defrag.enabled=true`, `defrag.schedule="* * * * *"`, `config.defrag={"rule":"dbSize > 0","sustain":"0s","coolDown":"0s","allowSingle":true}`)
 	eventually(t, "an archive with its receipt", func(context.Context) error {
 		listed := r.list()
 		if len(listed) == 0 || listed[0].Receipt == nil || listed[0].Receipt.Level != "content" {

@@ -52,7 +52,7 @@ func exits(recipient, hanging string) []exit {
 		{name: "bad-setting", cronjob: "snapshot", overrides: []string{stores("s3://backups/exits?color=red")}, code: 10, reason: policy},
 		{name: "locked", cronjob: "snapshot", overrides: []string{`config.ifLocked="fail"`}, code: 11, reason: policy},
 		{name: "other-key", cronjob: "verify", overrides: []string{`verify.enabled=true`, `identities.existingSecret="other"`}, code: 12, reason: policy},
-		{name: "single-member", cronjob: "defrag", overrides: []string{`defrag.enabled=true`, `config.defrag={"rule":"dbSize > 0","sustain":"0s"}`}, code: 13, reason: policy},
+		{name: "single-member", cronjob: "defrag", overrides: []string{`defrag.enabled=true`, `config.defrag={"rule":"dbSize > 0","sustain":"0s","coolDown":"0s"}`}, code: 13, reason: policy},
 		{name: "no-etcd", cronjob: "snapshot", overrides: []string{again, `config.endpoints=["https://` + dead + `"]`}, code: 14, reason: counted},
 		{name: "no-store", cronjob: "snapshot", overrides: []string{`snapshot.backoffLimit=0`, stores(gone)}, code: 15, reason: counted},
 		{name: "too-late", cronjob: "snapshot", overrides: []string{hangs, `snapshot.deadline="10s"`}, code: 16, reason: policy},
@@ -205,7 +205,7 @@ func send(s syscall.Signal) func(*testing.T, release, string) {
 // TestEvictedDefragGetsNoSecondPod: another Pod might defragment beside a member that still works.
 func TestEvictedDefragGetsNoSecondPod(t *testing.T) {
 	r := newRelease(t, "evicted")
-	r.helm("install", `defrag.enabled=true`, `config.defrag={"rule":"dbSize > 0","sustain":"30m","allowSingle":true}`)
+	r.helm("install", `defrag.enabled=true`, `config.defrag={"rule":"dbSize > 0","sustain":"30m","coolDown":"0s","allowSingle":true}`)
 	r.kubectl("create", "job", "--from=cronjob/etcdsafe-defrag", "evicted")
 	var pods corev1.PodList
 	eventually(t, "a Pod that samples", func(ctx context.Context) error {
