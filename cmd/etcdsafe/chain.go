@@ -164,6 +164,9 @@ func (ch *chain) snapshot(ctx context.Context, log *slog.Logger, tell jobs.Progr
 		cfg.Recipients = cfg.Recipients.Keep(&ch.key)
 	}
 	report, err := snapshot.Run(ctx, cfg)
+	for since := ch.now(); err == nil && report.StoodBack() && ch.waitsForTheDead(ctx, cfg.Stores, since); {
+		report, err = snapshot.Run(ctx, cfg)
+	}
 	if report.Committed && report.Archive != nil {
 		ch.fresh = &report
 	}

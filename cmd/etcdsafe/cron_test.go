@@ -379,6 +379,29 @@ func TestTheNextReplicaTakesOver(t *testing.T) {
 	}
 }
 
+// TestATakeoverWaitsForADeadRunsLock: a run that died with its leader leaves its claim for a lease. The next leader's run
+// of the same slot does not stand back from it.
+func TestATakeoverWaitsForADeadRunsLock(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{Proxied: true})
+	fill(t, c, 200, 20_000)
+	u := timekeeper(t, c.Endpoints(), "ETCDSAFE_SNAPSHOT_STREAM_FLOOR=0")
+	c.Members[0].Proxy.Rate(50_000)
+	dead := u.start(t, "snapshot")
+	dead.until(t, "snapshot stream opened", 1)
+	dead.signal(t, syscall.SIGKILL)
+	dead.wait(t)
+	c.Members[0].Proxy.Heal(t)
+	r := u.start(t, "cron", "--schedules", "snapshot="+time.Now().UTC().Add(-time.Second).Format("5 4 15 * * *"))
+	r.until(t, "snapshot skipped", 1)
+	r.until(t, "archive committed", 1)
+	r.until(t, "run ended", 1)
+	r.signal(t, syscall.SIGTERM)
+	if out := r.ends(t); len(u.glob(t, "store/prod/manifests/*.json")) != 1 {
+		t.Errorf("want one archive\n%v", out)
+	}
+}
+
 // TestSnapshotsGoOnWithoutAQuorum: the last leader goes on, the other one lets it, and the stores choose.
 func TestSnapshotsGoOnWithoutAQuorum(t *testing.T) {
 	t.Parallel()

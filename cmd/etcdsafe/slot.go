@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
 	"github.com/etcdsafe/etcdsafe/jobs"
+	"github.com/etcdsafe/etcdsafe/jobs/lock"
 	"github.com/etcdsafe/etcdsafe/storage/catalog"
 )
 
@@ -127,6 +129,23 @@ func (ch *chain) leaveOutDone(ctx context.Context) (why string, err error) {
 		return "", nil
 	}
 	return ch.claimSlot(ctx, stores)
+}
+
+// waitsForTheDead says, after a pause, whether a snapshot that stood back from another run is to ask for the lock again:
+// that may be the run of the leader before, which is dead and whose claim outlives it by a lease. It is not where that
+// run has done the slot by now.
+func (ch *chain) waitsForTheDead(ctx context.Context, stores catalog.Stores, since time.Time) bool {
+	lease := cmp.Or(ch.lease, lock.Lease)
+	if ch.slot == nil || ch.slot.mode != slotFresh || ch.now().Sub(since) > lease+lease/4 {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(lease / 12):
+	}
+	done, err := doneSince(ctx, stores, "snapshot", ch.slot.at)
+	return err == nil && !done
 }
 
 // doneSince asks the first store that answers.

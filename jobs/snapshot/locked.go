@@ -41,6 +41,9 @@ func (r *run) locked(ctx context.Context, work func(context.Context) error) erro
 	return err
 }
 
+// StoodBack says whether nothing was done since another run holds the lock.
+func (r Report) StoodBack() bool { return r.Skip && r.Lock == lockHeld }
+
 // standBack ends a run that another holds the lock from.
 func (r *run) standBack(err error) error {
 	skip := lock.Skipped(err)
