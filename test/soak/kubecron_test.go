@@ -27,7 +27,7 @@ func TestLinesDoAsCronJobsDo(t *testing.T) {
 	d := newDuel(t)
 	d.run()
 	sum := newSummary(t, "kubecron")
-	sum.add(fmt.Sprintf("A CronJob of kube-controller-manager %s and a line of ours in each row, `* * * * *`, from slot 0. Held: the run of slot 0 lasts for %s. Suspended: from %s to %s. %s. \"late\": begun more than %s after its slot.\n",
+	sum.add(fmt.Sprintf("A CronJob of kube-controller-manager %s and a line of ours in each row, `* * * * *`, from slot 0. Held: the run of slot 0 lasts for %s. Suspended: from %s to %s. %s. \"late\": begun more than %s after its slot. By its documentation a CronJob is not started any more when more than 100 slots were missed; the controller makes the Job of the last of them, slot -1, and so does ours.\n",
 		d.release(), d.times.free, d.times.suspend, d.times.free, d.times, lateAfter))
 	sum.add("| policy | deadline | hindered | CronJob began | ours began |\n|---|---|---|---|---|")
 	for _, c := range d.cells {
@@ -59,10 +59,17 @@ func (m times) String() string {
 	return fmt.Sprintf("Both were stopped at %s, and started again at %s", m.off, m.on)
 }
 
-// want is what CronJobs do by their documentation: a slot that nothing hinders begins in time; of those that were
-// hindered the last one begins when nothing does any more, unless that is later than the deadline.
+// manyMissed is a row whose last run was 136 slots before. By the documentation a CronJob is not started then, since more
+// than 100 were missed; the controller makes the Job of the last one, and warns.
+const manyMissed = "136 missed before"
+
+// want is what CronJobs do by their documentation, but for manyMissed: a slot that nothing hinders begins in time; of
+// those that were hindered the last one begins when nothing does any more, unless that is later than the deadline.
 func (m times) want(c *contest) string {
 	var out []string
+	if c.hindered == manyMissed {
+		out = append(out, "-1")
+	}
 	for slot := time.Duration(0); slot < m.end; slot += time.Minute {
 		until := m.hinder(c, slot)
 		switch {
@@ -128,6 +135,9 @@ func newDuel(t *testing.T) *duel {
 		for _, limit := range deadlines {
 			for _, hindered := range []string{"nothing", "held", "suspended"} {
 				d.add(&contest{policy: policy, deadline: limit, hindered: hindered})
+			}
+			if limit == 0 {
+				d.add(&contest{policy: policy, hindered: manyMissed})
 			}
 		}
 	}
@@ -237,11 +247,8 @@ func (d *duel) tell(runs []ran) string {
 	slices.SortFunc(runs, func(a, b ran) int { return a.slot.Compare(b.slot) })
 	var out []string
 	for _, r := range runs {
-		if r.slot.Before(d.start) {
-			continue // before the beginning
-		}
 		text := fmt.Sprint(int(r.slot.Sub(d.start).Minutes()))
-		if r.at.Sub(r.slot) > lateAfter {
+		if r.at.Sub(r.slot) > lateAfter && !r.slot.Before(d.start) {
 			text += " late"
 		}
 		out = append(out, text)
@@ -254,12 +261,14 @@ func (d *duel) run() {
 	d.t.Helper()
 	d.start = time.Now().Add(30 * time.Second).Truncate(time.Minute).Add(time.Minute).UTC()
 	rest(d.t, time.Until(d.start.Add(-50*time.Second))) // what begins now has nothing to make up for
-	d.control = d.server.Controllers(d.t, "cronjob-controller")
 	for _, c := range d.cells {
-		d.must(0, append([]string{"snapshot"}, c.common...)...)
+		if c.hindered != manyMissed {
+			d.must(0, append([]string{"snapshot"}, c.common...)...)
+		}
 		d.make(c)
 		c.begin(d.t)
 	}
+	d.control = d.server.Controllers(d.t, "cronjob-controller")
 	for _, c := range d.cells {
 		waitFor(d.t, "line that is armed", 30*time.Second, func() bool { return strings.Contains(c.now().text(), `"msg":"line armed"`) })
 	}
