@@ -19,6 +19,9 @@ A cell names slots, in the line's zone; ` + "`10:30 at 10:35`" + ` is the slot 1
 take a minute, and so does stopping one. "Ours" is the whole Scheduler. "CronJob" is what kube-controller-manager v1.37 does
 by its source; where its documentation says otherwise, so does the cell. "Why" stands where the two differ.
 
+The rows of policies and deadlines were also seen on the real controller, v1.37.2, a slot each minute: part kubecron of
+test/soak/SUMMARY.md. Its Jobs were those of this column, also where the documentation says otherwise.
+
 | case | line | zone | ours | CronJob | why they differ |
 |---|---|---|---|---|---|
 `
