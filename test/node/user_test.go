@@ -182,7 +182,10 @@ func (s space) ended(job string) outcome {
 	}
 	o.pods = pods.Items
 	if len(o.pods) > 0 {
-		o.log = s.kubectl("logs", o.pods[0].Name)
+		var err error
+		if o.log, err = n.Kubectl(s.t.Context(), "", "-n", s.name, "logs", o.pods[0].Name); err != nil {
+			o.log = err.Error() // a Pod that was evicted may go any time
+		}
 	}
 	return o
 }
