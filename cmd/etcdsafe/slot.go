@@ -66,7 +66,9 @@ func (c *cli) slotRun(ctx context.Context, f *slotFlags) error {
 		_, _ = io.Copy(io.Discard, c.stdin) // until its other end is gone
 		stop(errTerminated)
 	}()
-	c.patience = slotPatience
+	if f.mode == slotLed { // else the holder may be a run of this very slot
+		c.patience = slotPatience
+	}
 	ch := &chain{cli: c, names: names, slot: &slotOf{line: f.line, at: at.UTC(), mode: f.mode}}
 	return c.within(ctx, &runReport{Report: jobs.Report{Job: "run"}, names: names, Jobs: []outcome{}}, ch.runSlot, ch.checks()...)
 }
@@ -144,7 +146,7 @@ func (ch *chain) waitsForTheDead(ctx context.Context, stores catalog.Stores, sin
 		return false
 	case <-time.After(lease / 12):
 	}
-	done, err := doneSince(ctx, stores, "snapshot", ch.slot.at)
+	done, err := ch.doneSince(ctx, stores, "snapshot")
 	return err == nil && !done
 }
 
