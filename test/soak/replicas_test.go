@@ -198,7 +198,7 @@ func (w *watch) stop() (end time.Time) {
 		}
 		l.ended = time.Now()
 	}
-	w.sum.add(fmt.Sprintf("etcd %s: RssAnon of the processes at the end: %s.", w.version, strings.Join(memory, ", ")))
+	w.sum.add(fmt.Sprintf("- etcd %s: RssAnon of the processes at the end: %s.", w.version, strings.Join(memory, ", ")))
 	if err := within(w.nothingLeft); err != nil {
 		w.t.Error(err)
 	}
@@ -251,7 +251,7 @@ func (w *watch) withoutQuorum() {
 	if len(claims) < 3 {
 		w.t.Errorf("%d slots were claimed without a quorum, want 3", len(claims))
 	}
-	w.sum.add(fmt.Sprintf("etcd %s, two of three members stopped for %s: slots committed %s; %d claims. %s after the quorum came back one led again.",
+	w.sum.add(fmt.Sprintf("- etcd %s, two of three members stopped for %s: slots committed %s; %d claims. %s after the quorum came back one led again.",
 		w.version, to.Sub(began).Round(time.Second), strings.Join(done, "; "), len(claims), back.Round(time.Second)))
 }
 

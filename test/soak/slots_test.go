@@ -214,7 +214,7 @@ func (w *watch) tell(slots int, passed map[string]int, faults int) {
 			w.t.Errorf("etcd %s: %s: the next one led after %s (%v), want within two leases", w.version, b, d, ok)
 		}
 	}
-	w.sum.add(fmt.Sprintf("etcd %s: %d slots, one every %s. The leader was %s; %d times while a run of snapshot was at work; its own slot has an archive in %d, else the next one has. %d takeovers, the longest after %s. Slots passed over since nobody led before the next was due: %s. Others done twice, or not at all: %d.",
+	w.sum.add(fmt.Sprintf("- etcd %s: %d slots, one every %s. The leader was %s; %d times while a run of snapshot was at work; its own slot has an archive in %d, else the next one has. %d takeovers, the longest after %s. Slots passed over since nobody led before the next was due: %s. Others done twice, or not at all: %d.",
 		w.version, slots, slotEvery(), counts(kinds), mid, made, took, longest.Round(100*time.Millisecond), counts(passed), faults))
 }
 
