@@ -163,6 +163,12 @@ func (ch *chain) snapshot(ctx context.Context, log *slog.Logger, tell jobs.Progr
 	if ch.sealsFirst() && ch.set.IdentitiesFile.Get() == "" {
 		cfg.Recipients = cfg.Recipients.Keep(&ch.key)
 	}
+	if ch.slot != nil {
+		cfg.Done = func(ctx context.Context) bool {
+			done, err := ch.doneSince(ctx, cfg.Stores, "snapshot")
+			return err == nil && done
+		}
+	}
 	report, err := snapshot.Run(ctx, cfg)
 	for since := ch.now(); err == nil && report.StoodBack() && ch.waitsForTheDead(ctx, cfg.Stores, since); {
 		report, err = snapshot.Run(ctx, cfg)

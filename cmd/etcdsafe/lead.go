@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,10 +39,7 @@ func (c *cli) newLead(log *slog.Logger, lines []cron.Line, inForce func() *cli) 
 	case kind == lock.KindEtcd && !slices.ContainsFunc(lines, needsEtcd):
 		return settled{cron.Alone}, nil
 	}
-	e := &elected{log: log, changed: make(chan struct{}, 1), lease: c.lease, open: func() (lock.Locker, error) { return inForce().leadLocker() }}
-	if e.lease == 0 {
-		e.lease = lock.Lease
-	}
+	e := &elected{log: log, changed: make(chan struct{}, 1), lease: c.leadLease(), open: func() (lock.Locker, error) { return inForce().leadLocker() }}
 	var err error
 	if e.locker, err = c.leadLocker(); err != nil {
 		return nil, err
@@ -60,9 +58,13 @@ func needsEtcd(l cron.Line) bool {
 	return err == nil && (slices.Contains(names, "snapshot") || slices.Contains(names, "defrag"))
 }
 
+// leadLease is how long a lead outlives its process: shorter than the lock of a run, since a slot a minute is to find
+// somebody who leads before the next one is due, and nothing is at stake but the look at the stores that follows.
+func (c *cli) leadLease() time.Duration { return cmp.Or(c.lease, 20*time.Second) }
+
 // leadLocker is where the lead of this cluster's group lies: beside the lock that all runs share.
 func (c *cli) leadLocker() (lock.Locker, error) {
-	s, o := c.set, lock.Options{Lease: c.lease, Now: c.now}
+	s, o := c.set, lock.Options{Lease: c.leadLease(), Now: c.now}
 	if s.Lock.Lock.Get() == lock.KindKubernetes {
 		l, err := lock.Kubernetes(lock.KubernetesConfig{Kubeconfig: string(s.Kubeconfig.Get()), Namespace: s.LockNamespace.Get(), Name: leaseName(s) + "-" + s.Cron.Group.Get()}, o)
 		if err != nil {

@@ -143,6 +143,22 @@ func TestASnapshotThatLostItsLockSaysSo(t *testing.T) {
 		}
 		wantCause(t, report, "", "lock was lost")
 	})
+	t.Run("in the stream, and another run did it", func(t *testing.T) {
+		t.Parallel()
+		c := etcdtest.Start(t, etcdtest.Options{})
+		r := lockedRig(t, c)
+		r.Done = func(context.Context) bool { return true }
+		r.inStream(func() { lose(t, r, c) })
+		report, err := r.run(t.Context())
+		if err != nil || !report.Skip || report.Committed {
+			t.Errorf("Run = %v with %+v, want a skip", err, report.Report)
+		}
+		for _, store := range r.Stores {
+			if entries, err := store.List(t.Context()); err != nil || len(entries) != 0 {
+				t.Errorf("%d archives are listed, %v", len(entries), err)
+			}
+		}
+	})
 	t.Run("in the upload", func(t *testing.T) {
 		t.Parallel()
 		c := etcdtest.Start(t, etcdtest.Options{})

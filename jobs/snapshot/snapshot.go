@@ -59,6 +59,9 @@ type Config struct {
 	Locker lock.Locker // one run of snapshot or defrag at a time; the zero value: no lock
 	Claim  lock.Claim  // who takes it
 	Locked lock.Policy // what to do while another holds it
+	// Done is asked, before anything is stored, where the lock was lost on the way: whether another run has done by now
+	// what this one is for. Then it ends as a skip. nil: nobody can have.
+	Done func(ctx context.Context) bool
 }
 
 // Run takes one snapshot and commits it. The report is filled as far as the run came, with an
@@ -114,6 +117,11 @@ func (r *run) take(ctx context.Context) error {
 	m, err := r.manifest(ctx, cluster, t)
 	if err != nil {
 		return err
+	}
+	if m.Lock == lockLost && r.Done != nil && r.Done(ctx) {
+		r.report.Skip, r.report.Reason = true, "another run did this while the lock was lost"
+		r.Log.Info("snapshot skipped", "reason", r.report.Reason)
+		return nil
 	}
 	if err := r.publish(ctx, m, t); err != nil {
 		return err

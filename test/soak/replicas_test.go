@@ -72,6 +72,14 @@ func (b *blow) String() string {
 	return text
 }
 
+// leadLease is how long a lead outlives its process, by README: two of them are 40 seconds.
+func leadLease() time.Duration {
+	if asUsersHaveIt() {
+		return 20 * time.Second
+	}
+	return programs.lease
+}
+
 // slotEvery is how often there is a slot: as long as a lease is the hardest, since a leader that died is followed by
 // another only after one.
 func slotEvery() time.Duration { return programs.lease }

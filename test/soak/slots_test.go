@@ -210,7 +210,7 @@ func (w *watch) tell(slots int, passed map[string]int, faults int) {
 			took++
 			longest = max(longest, d)
 		}
-		if limit := 2 * programs.lease; d > limit || !ok && (b.until.IsZero() || b.until.Sub(b.at) > limit) {
+		if limit := 2 * leadLease(); d > limit || !ok && (b.until.IsZero() || b.until.Sub(b.at) > limit) {
 			w.t.Errorf("etcd %s: %s: the next one led after %s (%v), want within two leases", w.version, b, d, ok)
 		}
 	}
