@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -73,7 +74,15 @@ func (c *cli) warnOfInsecurity(log *slog.Logger) {
 	if c.set.InsecureSkipVerify.Get() {
 		log.Warn("etcd's certificates were not verified", "reason", c.set.InsecureSkipVerify.Name())
 	}
+	for _, file := range []*settings.Set[settings.Path]{&c.set.Key, &c.set.IdentitiesFile, &c.set.PasswordFile} {
+		if info, err := os.Stat(string(file.Get())); err == nil && info.Mode().Perm()&forEverybody != 0 {
+			log.Warn("secret is readable by everybody", "reason", fmt.Sprintf("%s: %q has mode %04o", file.Name(), file.Get(), info.Mode().Perm()))
+		}
+	}
 }
+
+// forEverybody is the bit of a mode that no secret should have. That of the group is how Kubernetes' fsGroup gives files.
+const forEverybody = 0o004
 
 // reportHasFolder is told before the work, not after it.
 func reportHasFolder(s *settings.Settings) error {
