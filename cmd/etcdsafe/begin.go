@@ -62,6 +62,9 @@ func orCode(err error, code int) error {
 	return fmt.Errorf("exit code %d", code)
 }
 
+// configFile is the descriptor of a run's configuration: the first of ExtraFiles.
+const configFile = 3
+
 // pastDeadline is how much longer than its own deadline a run's process is let live.
 const pastDeadline = 5 * time.Minute
 
@@ -85,7 +88,7 @@ func (d *daemon) spawn(ctx context.Context, f *slotFlags) (int, error) {
 		}
 		defer file.Close() //nolint:errcheck // read by another
 		cmd.ExtraFiles = []*os.File{file}
-		cmd.Args = append(cmd.Args, "--config", "/proc/self/fd/3")
+		cmd.Args = append(cmd.Args, "--config", fmt.Sprintf("/proc/self/fd/%d", configFile))
 	}
 	cmd.Env, cmd.Stdout, cmd.Stderr = d.env, d.stdout, d.stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's Ctrl-C reaches us alone

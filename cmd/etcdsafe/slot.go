@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -60,6 +61,7 @@ func (c *cli) slotRun(ctx context.Context, f *slotFlags) error {
 		only := strings.Split(f.only, ",")
 		names = slices.DeleteFunc(names, func(n string) bool { return !slices.Contains(only, n) })
 	}
+	syscall.CloseOnExec(configFile) // no child of ours is to have it
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	go func() {
