@@ -6,6 +6,6 @@
 //	restore    makes a data folder of an archive
 //
 // Log attributes come from one list: job cluster member archive revision bytes took err, and
-// store, stage, depth, reason, version, settings, members, quorum, line, slot, run, exitCode, address, stack where a line needs them. Messages are constant and in the past
+// store, stage, depth, reason, version, settings, members, quorum, line, slot, run, exitCode, address, stack, child where a line needs them. Messages are constant and in the past
 // tense.
 package jobs

@@ -17,7 +17,7 @@ main() {
 	[[ ${1:-} == -h || ${1:-} == --help ]] && { usage; exit; }
 	[[ ${1:-} == --inside ]] && { shift; inside "$@"; exit; }
 	cd "$(dirname "$0")/.."
-	if ! command -v dockerd docker >/dev/null; then
+	if ! command -v dockerd >/dev/null || ! command -v docker >/dev/null; then
 		scripts/debian.sh docker.io
 	fi
 	scripts/debian.sh iproute2 nftables jq

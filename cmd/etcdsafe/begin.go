@@ -107,15 +107,15 @@ func (d *daemon) spawn(ctx context.Context, f *slotFlags) (int, error) {
 
 // ended is the exit code of a process, 128 and the signal's number where one ended it, and why we ended it, if we did.
 func ended(ctx context.Context, err error) (int, error) {
-	var exit *exec.ExitError
+	if err == nil { // also where it was told to stop in the same moment
+		return exitOK, nil
+	}
 	if ctx.Err() != nil {
 		err = errors.Join(context.Cause(ctx), err)
 	}
+	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
-		if err != nil {
-			return exitFailed, err
-		}
-		return exitOK, nil
+		return exitFailed, err
 	}
 	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		return 128 + int(status.Signal()), err

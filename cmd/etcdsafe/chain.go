@@ -163,6 +163,9 @@ func (ch *chain) snapshot(ctx context.Context, log *slog.Logger, tell jobs.Progr
 	if ch.sealsFirst() && ch.set.IdentitiesFile.Get() == "" {
 		cfg.Recipients = cfg.Recipients.Keep(&ch.key)
 	}
+	if ch.slot != nil && ch.slot.mode == slotFresh {
+		cfg.Locked.Patience = 0 // the holder may be at this very slot: the stores are asked again instead
+	}
 	if ch.slot != nil {
 		cfg.Done = func(ctx context.Context) bool {
 			done, err := ch.doneSince(ctx, cfg.Stores, "snapshot")

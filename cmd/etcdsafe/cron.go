@@ -46,7 +46,7 @@ func (c *cli) cronCommand() *cobra.Command {
 
 // cronChecks are those of all jobs in all lines, and of the lines themselves.
 func (c *cli) cronChecks() []settings.Check {
-	return []settings.Check{settings.Need(&c.set.Cluster, &c.set.Cron.Schedules), c.linesAreSound, nextIsFew, leaseIsNamed, listenIsAddress, clusterIsValid, storesAreKnown, endpointsAreKnown}
+	return []settings.Check{settings.Need(&c.set.Cluster, &c.set.Cron.Schedules), c.linesAreSound, nextIsFew, groupIsName, leaseIsNamed, listenIsAddress, clusterIsValid, storesAreKnown, endpointsAreKnown}
 }
 
 // linesAreSound tells each fault of the lines' jobs once.
@@ -209,6 +209,7 @@ type daemon struct {
 	config   *watched
 	lead     lead
 	schedule *cron.Scheduler
+	reading  chan found // of a look at the configuration that has not ended; nil: none
 
 	mu      sync.Mutex
 	waiting map[string]time.Time // the slot of a line that was not begun, since nobody could lead

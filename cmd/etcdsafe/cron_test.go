@@ -352,7 +352,7 @@ func (u *user) once(t *testing.T, results ...result) {
 	}
 }
 
-// TestTheNextReplicaTakesOver within two leases: of a leader that was killed, and of one that was stopped and comes
+// TestTheNextReplicaTakesOver: of a leader that was killed, and of one that was stopped and comes
 // back, which then begins nothing.
 func TestTheNextReplicaTakesOver(t *testing.T) {
 	t.Parallel()
@@ -361,11 +361,7 @@ func TestTheNextReplicaTakesOver(t *testing.T) {
 			t.Parallel()
 			u, r := replicas(t, etcdtest.Start(t, etcdtest.Options{}))
 			r[0].signal(t, s)
-			began := time.Now()
-			r[1].until(t, "lead taken", 1)
-			if took, most := time.Since(began), 2*4*time.Second; took > most {
-				t.Errorf("it took %v, more than two leases", took)
-			}
+			r[1].until(t, "lead taken", 1) // how soon is for test/soak
 			r[1].until(t, "run ended", 2)
 			if what == "frozen" {
 				r[0].signal(t, syscall.SIGCONT)
@@ -500,7 +496,7 @@ func TestAClaimOfADeadContainerIsItsSuccessors(t *testing.T) {
 	if r := slot("b"); !strings.Contains(r.printed(), "another process does this slot") {
 		t.Errorf("another Pod took the slot\n%v", r)
 	}
-	if r := slot("a"); strings.Contains(r.printed(), "another process does this slot") {
+	if r := slot("a"); r.code != 0 || len(u.glob(t, "store/prod/runs/prune/*")) != 1 {
 		t.Errorf("the same Pod did not\n%v", r)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -41,7 +42,7 @@ func (d *daemon) listen() (func(context.Context), error) {
 	}
 	d.log.Info("probes served", "address", l.Addr().String())
 	const patience = 5 * time.Second
-	server := &http.Server{Handler: d.probes(), ReadHeaderTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: time.Minute}
+	server := &http.Server{Handler: d.probes(), ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelWarn), ReadHeaderTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: time.Minute}
 	return func(ctx context.Context) {
 		stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 		defer stop()

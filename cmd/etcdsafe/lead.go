@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/cron"
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
 	"github.com/etcdsafe/etcdsafe/jobs"
@@ -39,9 +41,9 @@ func (c *cli) newLead(log *slog.Logger, lines []cron.Line, inForce func() *cli) 
 	case kind == lock.KindEtcd && !slices.ContainsFunc(lines, needsEtcd):
 		return settled{cron.Alone}, nil
 	}
-	e := &elected{log: log, changed: make(chan struct{}, 1), lease: c.leadLease(), open: func() (lock.Locker, error) { return inForce().leadLocker() }}
+	e := &elected{log: log, changed: make(chan struct{}, 1), lease: c.leadTime(), open: func() (lock.Locker, error) { return c.leadLocker(inForce()) }}
 	var err error
-	if e.locker, err = c.leadLocker(); err != nil {
+	if e.locker, err = c.leadLocker(c); err != nil {
 		return nil, err
 	}
 	names := []string{"cron"}
@@ -58,21 +60,42 @@ func needsEtcd(l cron.Line) bool {
 	return err == nil && (slices.Contains(names, "snapshot") || slices.Contains(names, "defrag"))
 }
 
-// leadLease is how long a lead outlives its process: shorter than the lock of a run, since a slot a minute is to find
-// somebody who leads before the next one is due, and nothing is at stake but the look at the stores that follows.
-func (c *cli) leadLease() time.Duration { return cmp.Or(c.lease, 20*time.Second) }
+// leadLease is the name of the lead's Lease: no cluster's name makes a run's lock of it, which begins with etcdsafe-.
+func leadLease(s *settings.Settings) string {
+	return "etcdsafe.lead-" + s.Cron.Group.Get() + "." + leaseName(s)
+}
 
-// leadLocker is where the lead of this cluster's group lies: beside the lock that all runs share.
-func (c *cli) leadLocker() (lock.Locker, error) {
-	s, o := c.set, lock.Options{Lease: c.leadLease(), Now: c.now}
+// groupIsName is told before anything is taken.
+func groupIsName(s *settings.Settings) error {
+	group := &s.Cron.Group
+	if faults := validation.IsDNS1123Label(group.Get()); faults != nil {
+		return group.Errorf("%q is no name of a group: %s", group.Get(), strings.Join(faults, "; "))
+	}
+	if s.Lock.Lock.Get() != lock.KindKubernetes {
+		return nil
+	}
+	if faults := validation.IsDNS1123Subdomain(leadLease(s)); faults != nil {
+		return group.Errorf("%q is no name of a Lease: %s", leadLease(s), strings.Join(faults, "; "))
+	}
+	return nil
+}
+
+// leadTime is how long a lead outlives its process: shorter than the lock of a run, since a slot a minute is to find
+// somebody who leads before the next one is due, and nothing is at stake but the look at the stores that follows.
+func (c *cli) leadTime() time.Duration { return cmp.Or(c.lease, 20*time.Second) }
+
+// leadLocker is where the lead of this cluster's group lies, as it was when the process began; how that is reached, now
+// tells.
+func (c *cli) leadLocker(now *cli) (lock.Locker, error) {
+	s, o := c.set, lock.Options{Lease: c.leadTime(), Now: c.now}
 	if s.Lock.Lock.Get() == lock.KindKubernetes {
-		l, err := lock.Kubernetes(lock.KubernetesConfig{Kubeconfig: string(s.Kubeconfig.Get()), Namespace: s.LockNamespace.Get(), Name: leaseName(s) + "-" + s.Cron.Group.Get()}, o)
+		l, err := lock.Kubernetes(lock.KubernetesConfig{Kubeconfig: string(now.set.Kubeconfig.Get()), Namespace: s.LockNamespace.Get(), Name: leadLease(s)}, o)
 		if err != nil {
 			return l, s.Kubeconfig.Errorf("%w", err)
 		}
 		return l, nil
 	}
-	cfg, err := c.etcdConfig()
+	cfg, err := now.etcdConfig()
 	if err != nil {
 		return lock.Locker{}, err
 	}
@@ -106,6 +129,7 @@ type elected struct {
 	log    *slog.Logger
 	open   func() (lock.Locker, error)
 	locker lock.Locker // of the last open
+	told   string      // why it was not opened anew, as the log has it
 	claim  lock.Claim  // the same for the whole process: after a loss that was none, it is ours again
 	lease  time.Duration
 
@@ -181,11 +205,14 @@ func (e *elected) without(ctx context.Context, err error) {
 // reopen reads passwords and files anew for the next try; where that fails, the one before is tried again.
 func (e *elected) reopen() {
 	l, err := e.open()
-	if err != nil {
-		e.log.Warn("lock not opened", "err", settings.Mask(jobs.OneLine(err)))
+	if err == nil {
+		e.locker, e.told = l, ""
 		return
 	}
-	e.locker = l
+	if text := settings.Mask(jobs.OneLine(err)); text != e.told {
+		e.told = text
+		e.log.Warn("lock not opened", "err", text)
+	}
 }
 
 // fault is a right that is lacking: no time cures it.

@@ -15,6 +15,7 @@ import (
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/cron"
 	"github.com/etcdsafe/etcdsafe/cmd/etcdsafe/settings"
 	"github.com/etcdsafe/etcdsafe/jobs"
+	"github.com/etcdsafe/etcdsafe/jobs/lock"
 )
 
 // reloadEvery is how often the configuration is looked at: its content, since a ConfigMap changes by a link that is
@@ -88,23 +89,36 @@ func (d *daemon) reload(ctx context.Context) {
 	}
 }
 
-// look reads the file, unless it takes so long that ctx ends first: a mount may hang.
+// lookPatience is how long a file may take to be read before that is told: it is small.
+const lookPatience = 10 * time.Second
+
+var errHangs = errors.New("is not read for " + lookPatience.String())
+
+// found is what a look at the file gave.
+type found struct {
+	text []byte
+	err  error
+}
+
+// look reads the file. A mount may hang: then it is told, and the reader waited for by the next look, or by nobody once
+// ctx has ended.
 func (d *daemon) look(ctx context.Context, path string) ([]byte, error) {
-	type found struct {
-		text []byte
-		err  error
+	if d.reading == nil {
+		d.reading = make(chan found, 1)
+		go func(done chan<- found) {
+			f := found{err: plain(path)}
+			if f.err == nil {
+				f.text, f.err = d.readFile(path)
+			}
+			done <- f
+		}(d.reading)
 	}
-	done := make(chan found, 1)
-	go func() {
-		f := found{err: plain(path)}
-		if f.err == nil {
-			f.text, f.err = d.readFile(path)
-		}
-		done <- f
-	}()
 	select {
-	case f := <-done:
+	case f := <-d.reading:
+		d.reading = nil
 		return f.text, f.err
+	case <-time.After(lookPatience):
+		return nil, fmt.Errorf("configuration %q %w", path, errHangs)
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -137,6 +151,9 @@ func (d *daemon) lookAtConfig(ctx context.Context, path string) {
 	w.take(config{path: before.path, text: text, cli: next})
 	d.log.Info("configuration taken", "settings", next.set)
 	fast := slices.DeleteFunc(d.set.Differ(next.set), func(path string) bool { return !slices.Contains(heldFast, path) })
+	if _, settled := d.lead.(settled); settled && d.set.Lock.Lock.Get() == lock.KindEtcd && slices.ContainsFunc(lines, needsEtcd) {
+		fast = append(fast, "cron.schedules") // a line needs etcd, and nobody was elected there
+	}
 	if len(fast) > 0 {
 		d.log.Warn("configuration needs a restart for some settings", "settings", strings.Join(fast, ","))
 	}

@@ -64,13 +64,14 @@ func (c *cli) slotRun(ctx context.Context, f *slotFlags) error {
 	syscall.CloseOnExec(configFile) // no child of ours is to have it
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	go func() {
-		_, _ = io.Copy(io.Discard, c.stdin) // until its other end is gone
+	go func() { // nobody waits for it: it ends with the process, when the other end is gone
+		_, _ = io.Copy(io.Discard, c.stdin)
 		stop(errTerminated)
 	}()
-	if f.mode == slotLed { // else the holder may be a run of this very slot
-		c.patience = slotPatience
+	if !slices.Contains([]string{slotLed, slotFresh, slotAlone}, f.mode) {
+		return usageError(fmt.Errorf("--slot-mode %q: it is none", f.mode))
 	}
+	c.patience = slotPatience
 	ch := &chain{cli: c, names: names, slot: &slotOf{line: f.line, at: at.UTC(), mode: f.mode}}
 	return c.within(ctx, &runReport{Report: jobs.Report{Job: "run"}, names: names, Jobs: []outcome{}}, ch.runSlot, ch.checks()...)
 }
@@ -125,7 +126,7 @@ func (ch *chain) leaveOutDone(ctx context.Context) (why string, err error) {
 			left = append(left, name)
 		}
 	}
-	if len(left) == 0 {
+	if left = ch.withoutKey(left); len(left) == 0 {
 		return "done for this slot already", nil
 	}
 	ch.names = left
@@ -133,6 +134,16 @@ func (ch *chain) leaveOutDone(ctx context.Context) (why string, err error) {
 		return "", nil
 	}
 	return ch.claimSlot(ctx, stores)
+}
+
+// withoutKey leaves verify out where the run that sealed the archive has ended, and only its key could open it: a look
+// that is less deep must not pass for this one.
+func (ch *chain) withoutKey(left []string) []string {
+	if !ch.sealsFirst() || slices.Contains(left, "snapshot") || ch.set.IdentitiesFile.Get() != "" || ch.set.Plaintext.Get() || !slices.Contains(left, "verify") {
+		return left
+	}
+	ch.log.Warn("verify left out", "reason", "the run that sealed this slot's archive ended before, and no identity is given")
+	return slices.DeleteFunc(left, func(name string) bool { return name == "verify" })
 }
 
 // waitsForTheDead says, after a pause, whether a snapshot that stood back from another run is to ask for the lock again:
@@ -174,11 +185,11 @@ func (ch *chain) doneSince(ctx context.Context, stores catalog.Stores, job strin
 
 // claimSlot has the first store that answers choose one of all who ask for the slot.
 func (ch *chain) claimSlot(ctx context.Context, stores catalog.Stores) (why string, err error) {
-	who, err := ch.claim("run")
+	holder, err := catalog.Holder(ch.random)
 	if err != nil {
 		return "", err
 	}
-	claim := catalog.Run{Line: ch.slot.line, Slot: ch.slot.at, Started: ch.now(), Runner: ch.runner(), Holder: who.Holder, Version: version()}
+	claim := catalog.Run{Line: ch.slot.line, Slot: ch.slot.at, Started: ch.now(), Runner: ch.runner(), Holder: holder, Version: version()}
 	for _, s := range stores {
 		var won bool
 		if won, err = s.ClaimSlot(ctx, ch.slot.line, ch.slot.at, claim); err == nil {
@@ -209,12 +220,15 @@ func (ch *chain) isRecorded(job string) bool {
 	return true
 }
 
-// note keeps the record of a job that leaves nothing else by which the next leader could tell that it was done. Of one that was stopped there is none: it was not. A store that does not take it is told of, and no more.
+// note keeps the record of a job that leaves nothing else by which the next leader could tell that it was done. Of one
+// that was stopped, or stood back from another's lock, there is none: it was not. A store that does not take it is told
+// of, and no more.
 func (ch *chain) note(ctx context.Context, out outcome, log *slog.Logger) {
 	if why := context.Cause(ctx); errors.Is(why, errTerminated) || errors.Is(why, errInterrupted) {
 		return
 	}
-	if job := out.head().Job; ch.slot == nil || !ch.isRecorded(job) || len(ch.set.Stores.Get()) == 0 || ch.set.DryRun.Get() {
+	h := out.head()
+	if ch.slot == nil || !ch.isRecorded(h.Job) || h.Result == jobs.Skipped && h.Lock == lockHeld || len(ch.set.Stores.Get()) == 0 || ch.set.DryRun.Get() {
 		return
 	}
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
@@ -240,6 +254,9 @@ func (ch *chain) noteIn(ctx context.Context, store *catalog.Catalog, h *jobs.Rep
 	return store.PutRun(ctx, catalog.Run{Line: ch.slot.line, Job: h.Job, Slot: ch.slot.at, Started: h.Started, Finished: h.Finished,
 		Result: string(h.Result), ExitCode: h.ExitCode, Runner: ch.runner(), Version: version()}, hex.EncodeToString(suffix))
 }
+
+// lockHeld is what a report says of a lock that another run holds.
+const lockHeld = "held"
 
 // noteTime bounds the record of a run, which follows also where the run was stopped.
 const noteTime = 10 * time.Second

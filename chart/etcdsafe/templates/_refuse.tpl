@@ -1,5 +1,6 @@
 {{/* Fails with all that is wrong with the values and that their schema cannot tell. */}}
 {{- define "etcdsafe.refuse" -}}
+{{- if not .Values.config }}{{ $_ := set .Values "config" dict }}{{ end }}
 {{- $faults := concat (include "etcdsafe.missing" . | fromJsonArray) (include "etcdsafe.unsafe" . | fromJsonArray) (include "etcdsafe.misfits" . | fromJsonArray) }}
 {{- if $faults }}{{ fail (printf "\n\n%s\n" (join "\n" $faults)) }}{{ end }}
 {{- end }}

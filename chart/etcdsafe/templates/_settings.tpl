@@ -1,6 +1,6 @@
 {{/* The config file of CronJobs, and of what asks about them. */}}
 {{- define "etcdsafe.config" -}}
-{{ toYaml .Values.config }}
+{{ toYaml (default dict .Values.config) }}
 {{- end }}
 
 {{/*
@@ -23,7 +23,7 @@ The config file of a Deployment of (root, workload): with its own lines, and its
 {{/* Whether a setting of (root, name, key) is given: in config, or by a variable; or it may be, in what the
 chart does not see. */}}
 {{- define "etcdsafe.given" -}}
-{{- if or (index .root.Values.config .key) .root.Values.existingConfig.secret }}true{{ end }}
+{{- if or (index (default dict .root.Values.config) .key) .root.Values.existingConfig.secret }}true{{ end }}
 {{- if .root.Values.pod.extraEnvFrom }}true{{ end }}
 {{- range .root.Values.pod.extraEnv }}{{ if eq .name $.name }}true{{ end }}{{ end }}
 {{- end }}

@@ -11,7 +11,7 @@
 {{/* Deadline in seconds of one try of (root, job): its own, else that of all, else etcdsafe's. */}}
 {{- define "etcdsafe.deadline" -}}
 {{- $usual := ternary "6h" "2h" (eq .job "defrag") }}
-{{- include "etcdsafe.seconds" (coalesce (index .root.Values .job).deadline .root.Values.config.deadline $usual) }}
+{{- include "etcdsafe.seconds" (coalesce (index .root.Values .job).deadline (default dict .root.Values.config).deadline $usual) }}
 {{- end }}
 
 {{/*

@@ -34,7 +34,7 @@ store's, with the right to delete), spool, lease.
 {{- define "etcdsafe.needs" -}}
 {{- $r := .rights }}
 {{- $etcd := or (has "snapshot" $r) (has "defrag" $r) }}
-{{- $lease := and (eq (default "etcd" .root.Values.config.lock) "kubernetes") (or $etcd .cron) | not | not }}
+{{- $lease := and (eq (default "etcd" (default dict .root.Values.config).lock) "kubernetes") (or $etcd .cron) | not | not }}
 {{- dict
   "etcd" $etcd
   "recipients" (has "snapshot" $r)
@@ -51,13 +51,13 @@ The names of the Leases that Pods of (root, workload, needs) take, as JSON: the 
 which replicas elect. None where the cluster's name is not known here.
 */}}
 {{- define "etcdsafe.leases" -}}
-{{- $config := .root.Values.config }}
+{{- $config := default dict .root.Values.config }}
 {{- $lock := default "" $config.lockName }}
 {{- if and (not $lock) $config.cluster }}{{ $lock = printf "etcdsafe-%s" $config.cluster }}{{ end }}
 {{- $names := list }}
 {{- if $lock }}
   {{- if .needs.etcd }}{{ $names = append $names $lock }}{{ end }}
-  {{- if eq .root.Values.mode "cron" }}{{ $names = append $names (printf "%s-%s" $lock .workload.job) }}{{ end }}
+  {{- if eq .root.Values.mode "cron" }}{{ $names = append $names (printf "etcdsafe.lead-%s.%s" .workload.job $lock) }}{{ end }}
 {{- end }}
 {{- toJson $names }}
 {{- end }}

@@ -49,6 +49,7 @@ const step = time.Minute
 type Board struct {
 	lines   []*armed
 	role    Role
+	lapsed  bool      // it began runs, and nobody says any more that it may
 	now     time.Time // of the last Look
 	lastRun int
 }
@@ -56,8 +57,9 @@ type Board struct {
 // armed is a line and what is known of it.
 type armed struct {
 	Line
-	since   time.Time // slots up to here are settled
-	fresh   bool      // since is unknown: the process has only begun to lead
+	since   time.Time // slots up to here are settled; zero: unknown
+	before  time.Time // since, before the run that was begun last
+	fresh   bool      // others may have done what comes next
 	held    time.Time // the slot whose Hold was told
 	again   time.Time // not before then, since a run has just been refused
 	gone    bool      // it is no line any more, but still runs
@@ -132,7 +134,8 @@ func (b *Board) turnBack(now time.Time) {
 	}
 }
 
-// take changes the role. Whoever begins to lead does not know what was done before.
+// take changes the role. Whoever begins to lead does not know what was done before; who leads again after a while in which
+// nobody said so knows what it did itself, but not whether another one led meanwhile.
 func (b *Board) take(role Role) {
 	begins := func(k Kind) bool { return k == Leader || k == Alone }
 	if begins(role.Kind) && b.role.Kind == Follower {
@@ -140,6 +143,12 @@ func (b *Board) take(role Role) {
 			a.since, a.fresh = time.Time{}, true
 		}
 	}
+	if begins(role.Kind) && b.lapsed {
+		for _, a := range b.lines {
+			a.fresh = true
+		}
+	}
+	b.lapsed = role.Kind == Unsure && (b.lapsed || begins(b.role.Kind))
 	if begins(role.Kind) && role.Kind != b.role.Kind { // what was refused then may be done now
 		for _, a := range b.lines {
 			a.again = time.Time{}
@@ -164,7 +173,7 @@ func (b *Board) decide(a *armed, now time.Time) []Order {
 		}
 		a.held = slot.At
 	case Miss:
-		told := !a.fresh // else the slot may well have been done
+		told := !a.since.IsZero() // else the slot may well have been done
 		a.since, a.fresh = slot.At, false
 		if !told {
 			return nil
@@ -173,7 +182,7 @@ func (b *Board) decide(a *armed, now time.Time) []Order {
 		if now.Before(a.again) {
 			return nil
 		}
-		a.since, a.fresh = slot.At, false
+		a.before, a.since, a.fresh = a.since, slot.At, false
 		b.lastRun++
 		o.Run = b.lastRun
 		a.running = append(a.running, o.Run)
@@ -199,7 +208,7 @@ func (b *Board) Ended(run int, slot Slot, refused bool) {
 	is := func(r int) bool { return r == run }
 	for _, a := range b.lines {
 		if slices.Contains(a.running, run) && refused && a.since.Equal(slot.At) {
-			a.since, a.fresh, a.again = time.Time{}, true, b.now.Add(Tick)
+			a.since, a.fresh, a.again = a.before, true, b.now.Add(Tick)
 		}
 		a.running = slices.DeleteFunc(a.running, is)
 		a.stopped = slices.DeleteFunc(a.stopped, is)

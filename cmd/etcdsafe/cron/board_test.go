@@ -101,13 +101,23 @@ func TestARefusedRunIsTriedATickLater(t *testing.T) {
 	glances(t, b, glance{at(9, 30, 0), leads, "begin l 09:00 fresh"})
 }
 
+// TestARefusedSlotThatComesTooLateIsTold: a night without a leader is not passed over.
+func TestARefusedSlotThatComesTooLateIsTold(t *testing.T) {
+	hourly := lineOf(t, "l", "0 * * * *")
+	hourly.Deadline = 10 * time.Minute
+	b := settled(at(11, 30, 0), hourly)
+	glances(t, b, glance{at(12, 0, 0), leads, "begin l 12:00"})
+	b.Ended(b.lastRun, Slot{At: at(12, 0, 0)}, true)
+	glances(t, b, glance{at(12, 11, 0), leads, "miss l 12:00 fresh"})
+}
+
 // TestRolesBeginAndStop what they may.
 func TestRolesBeginAndStop(t *testing.T) {
 	unsure, follows := Role{}, Role{Kind: Follower}
 	b := settled(at(11, 30, 0), lineOf(t, "l", "0 * * * *"))
 	glances(t, b,
 		glance{at(12, 0, 0), unsure, ""},
-		glance{at(12, 1, 0), leads, "begin l 12:00"},
+		glance{at(12, 1, 0), leads, "begin l 12:00 fresh"}, // another may have led meanwhile
 		glance{at(12, 2, 0), unsure, ""}, // what runs goes on
 		glance{at(12, 3, 0), follows, "stop l run 2"},
 		glance{at(12, 4, 0), follows, ""}, // told once

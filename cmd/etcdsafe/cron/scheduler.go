@@ -154,7 +154,13 @@ func (s *Scheduler) drain() {
 		r.stop(context.Canceled)
 	}
 	for len(s.runs) > 0 {
-		s.settle(<-s.ended)
+		now := time.Now() // draining is no standstill
+		s.looked.Store(&now)
+		select {
+		case r := <-s.ended:
+			s.settle(r)
+		case <-s.Clock.After(Tick):
+		}
 	}
 	s.wait.Wait()
 }
