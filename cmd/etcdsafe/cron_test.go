@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/etcdsafe/etcdsafe/jobs/etcd/etcdtest"
+	"github.com/etcdsafe/etcdsafe/storage/bucket"
+	"github.com/etcdsafe/etcdsafe/storage/catalog"
 )
 
 // everyTwo seconds.
@@ -601,5 +603,42 @@ func TestCronOutlivesAStoreThatIsGone(t *testing.T) {
 	r.signal(t, syscall.SIGTERM)
 	if out := r.ends(t); out.code != 0 {
 		t.Errorf("want 0\n%v", out)
+	}
+}
+
+// TestALeaderLetsTheClaimerOfASlotEnd: it may be at work without a lock, since nobody could lead when the slot came.
+func TestALeaderLetsTheClaimerOfASlotEnd(t *testing.T) {
+	t.Parallel()
+	u := newOperator(t, etcdtest.Start(t, etcdtest.Options{}).Endpoints()).with("TEST_LEASE=20s")
+	at := time.Now().UTC().Truncate(time.Second)
+	store, err := bucket.OpenFile(u.path("store"), bucket.FileOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := bucket.New(store, "file://"+u.path("store"), bucket.Kind{})
+	defer b.Close()
+	c, err := catalog.Open(b, "prod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if won, err := c.ClaimSlot(t.Context(), "snapshot", at, catalog.Run{Started: at, Runner: catalog.Runner{Host: "other"}, Holder: "h"}); !won || err != nil {
+		t.Fatal(won, err)
+	}
+	in, hold, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hold.Close()
+	u.stdin = in
+	f := &slotFlags{line: "snapshot", slot: at.Format(time.RFC3339), mode: slotFresh}
+	r := u.start(t, append([]string{"cron", "--schedules", "snapshot=0 0 * * *"}, f.args()...)...)
+	r.until(t, "started", 1)
+	u.stdin = nil
+	u.ok(t, "snapshot", "--lock", "none")
+	if out := r.wait(t); out.code != 0 || !strings.Contains(out.stderr, "done for this slot already") {
+		t.Errorf("want that it was left to the claimer\n%v", out)
+	}
+	if n := len(u.glob(t, "store/prod/manifests/*")); n != 1 {
+		t.Errorf("%d archives, want 1", n)
 	}
 }

@@ -104,7 +104,7 @@ func (ch *chain) runSlot(ctx context.Context, log *slog.Logger, tell jobs.Progre
 }
 
 // lookTime bounds what a slot asks of stores before its jobs begin.
-const lookTime = time.Minute
+const lookTime = 3 * time.Minute
 
 // leaveOutDone drops the jobs that were done since the slot, and claims the slot where nobody leads. why is the reason
 // to do nothing, or "".
@@ -115,6 +115,9 @@ func (ch *chain) leaveOutDone(ctx context.Context) (why string, err error) {
 	defer shut() //nolint:errcheck // small objects that were read or created
 	if err != nil {
 		return "", err
+	}
+	if ch.slot.mode == slotFresh {
+		ch.letClaimerEnd(ctx, stores)
 	}
 	var left []string
 	for _, name := range ch.names {
@@ -134,6 +137,32 @@ func (ch *chain) leaveOutDone(ctx context.Context) (why string, err error) {
 		return "", nil
 	}
 	return ch.claimSlot(ctx, stores)
+}
+
+// letClaimerEnd waits, where a process that could not know who leads has claimed the slot, until that has done a snapshot
+// or a lease and a quarter have passed since: it works without a lock, and the slot is to be done once.
+func (ch *chain) letClaimerEnd(ctx context.Context, stores catalog.Stores) {
+	if !slices.Contains(ch.names, "snapshot") {
+		return
+	}
+	lease := cmp.Or(ch.lease, lock.Lease)
+	for _, s := range stores {
+		claim, err := s.Claim(ctx, ch.slot.line, ch.slot.at)
+		if err != nil || claim.Pod != "" && claim.Pod == ch.runner().Pod {
+			continue
+		}
+		for ch.now().Sub(claim.Started).Abs() < lease+lease/4 {
+			if done, err := ch.doneSince(ctx, stores, "snapshot"); done || err != nil {
+				return
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(lease / 12):
+			}
+		}
+		return
+	}
 }
 
 // withoutKey leaves verify out where the run that sealed the archive has ended, and only its key could open it: a look

@@ -118,7 +118,7 @@ func TestRolesBeginAndStop(t *testing.T) {
 	glances(t, b,
 		glance{at(12, 0, 0), unsure, ""},
 		glance{at(12, 1, 0), leads, "begin l 12:00 fresh"}, // another may have led meanwhile
-		glance{at(12, 2, 0), unsure, ""}, // what runs goes on
+		glance{at(12, 2, 0), unsure, ""},                   // what runs goes on
 		glance{at(12, 3, 0), follows, "stop l run 2"},
 		glance{at(12, 4, 0), follows, ""}, // told once
 		glance{at(13, 0, 0), leads, "hold l 13:00 fresh"},
