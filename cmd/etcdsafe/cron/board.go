@@ -145,7 +145,7 @@ func (b *Board) take(role Role) {
 	}
 	if begins(role.Kind) && b.lapsed {
 		for _, a := range b.lines {
-			a.fresh = true
+			a.fresh, a.again = true, time.Time{}
 		}
 	}
 	b.lapsed = role.Kind == Unsure && (b.lapsed || begins(b.role.Kind))

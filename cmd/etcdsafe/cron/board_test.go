@@ -98,6 +98,8 @@ func TestARefusedRunIsTriedATickLater(t *testing.T) {
 	refuse()
 	glances(t, b, glance{at(12, 0, 11), Role{Kind: Follower}, ""}, glance{at(12, 0, 12), leads, "begin l 12:00 fresh"})
 	refuse()
+	glances(t, b, glance{at(12, 0, 13), Role{}, ""}, glance{at(12, 0, 14), leads, "begin l 12:00 fresh"}) // its lease had lapsed, and nobody else led
+	refuse()
 	glances(t, b, glance{at(9, 30, 0), leads, "begin l 09:00 fresh"})
 }
 
